@@ -1,0 +1,20 @@
+"""The local Apache Kafka: the real broker in KRaft mode, for development and for tests.
+
+It is a room of its own because nothing else may know how a broker is obtained or run: with
+`REBATE_BROKER` set, none of this is used.
+"""
+
+from .errors import BrokerBusyError, BrokerError, BrokerSetupError
+from .jars import ensure_jars
+from .local import BrokerStatus, LocalKafka
+from .ports import free_port
+
+__all__ = [
+    "BrokerBusyError",
+    "BrokerError",
+    "BrokerSetupError",
+    "BrokerStatus",
+    "LocalKafka",
+    "ensure_jars",
+    "free_port",
+]

@@ -1,0 +1,26 @@
+"""What can go wrong with the local broker, each as one sentence that says what to do.
+
+The message is meant for a person and is printed as it is; `exit_code` is what a command ends with.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BrokerError(Exception):
+    """The broker is not to be had: it does not start, does not answer, or its port is taken."""
+
+    exit_code: ClassVar[int] = 69
+
+
+class BrokerBusyError(BrokerError):
+    """It may work next time: a download failed, or another process holds the folder for too long."""
+
+    exit_code: ClassVar[int] = 75
+
+
+class BrokerSetupError(BrokerError):
+    """Something has to be installed or set first: Java, Maven, a folder that can be written."""
+
+    exit_code: ClassVar[int] = 78
