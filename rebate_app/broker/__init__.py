@@ -4,6 +4,7 @@ It is a room of its own because nothing else may know how a broker is obtained o
 `REBATE_BROKER` set, none of this is used.
 """
 
+from .cluster import LocalCluster
 from .errors import BrokerBusyError, BrokerError, BrokerSetupError
 from .jars import ensure_jars
 from .local import BrokerStatus, LocalKafka
@@ -14,6 +15,7 @@ __all__ = [
     "BrokerError",
     "BrokerSetupError",
     "BrokerStatus",
+    "LocalCluster",
     "LocalKafka",
     "ensure_jars",
     "free_port",
