@@ -1,0 +1,108 @@
+"""JSON text as values, with nothing lost: the slow and careful reading.
+
+Law: what RFC 8259 does not allow is refused (NaN, a byte order mark, text that is not UTF-8), and an
+integer never becomes a float. It is separate because the topic, the files of facts and the answers of
+the networks read with the same care, and differ only in what a number with a point becomes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from decimal import Decimal
+from typing import Any, NoReturn
+
+#: Deeper values are refused, so that the verdict never depends on how deep our own call stack is.
+NESTING_MAX = 256
+#: What Python converts to int by itself; a longer one is kept as Decimal, which no rule takes.
+INTEGER_DIGITS_MAX = 4_300
+
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
+
+
+def parse_strict(value: bytes) -> Any:
+    """Return the value of RFC 8259 JSON text; numbers with a point are floats, integers are exact.
+
+    ValueError if it is not UTF-8, not JSON, or nested deeper than `NESTING_MAX`.
+    """
+    return _parse(_decoded(value), float, _refuse_constant)
+
+
+def parse_network(value: bytes) -> Any:
+    """Return the value of a network's JSON; a number with a point is the Decimal of its shortest text.
+
+    The shortest text is that of the double the network computed with (contracts.md 8). NaN and
+    Infinity, which some writers emit, become Decimals that no amount accepts, so that they cost
+    their own row only. ValueError as in `parse_strict`.
+    """
+    return _parse(_decoded(value), _shortest, Decimal)
+
+
+def nesting_of(text: str) -> int:
+    """Return how deep the arrays and objects of a JSON text are nested, leaving strings aside."""
+    depth = deepest = 0
+    for bracket in _BRACKET.finditer(_STRING.sub("", text)):
+        depth += 1 if bracket[0] in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def is_shallow(value: bytes) -> bool:
+    """Return whether a text surely is within `NESTING_MAX`, by length or brackets; no means unsure."""
+    return len(value) <= 2 * NESTING_MAX or value.count(b"{") + value.count(b"[") <= NESTING_MAX
+
+
+def encode_any(document: Any) -> bytes:
+    """Return the compact JSON of a value that a faster encoder refuses; what JSON cannot say becomes null.
+
+    Lone surrogates stay escapes, integers stay integers of any size, Decimals become their text.
+    """
+    return json.dumps(_sayable(document), separators=(",", ":"), allow_nan=False, default=str).encode("ascii")
+
+
+def _decoded(value: bytes) -> str:
+    """Return the text of UTF-8 bytes, or raise ValueError with a sentence."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise ValueError("the value is not UTF-8") from None
+
+
+def _parse(text: str, on_float: Any, on_constant: Any) -> Any:
+    """Return the value of a JSON text within the limit of nesting, or raise ValueError."""
+    if text.count("{") + text.count("[") > NESTING_MAX and nesting_of(text) > NESTING_MAX:
+        raise ValueError(f"the value is nested deeper than {NESTING_MAX}")
+    try:
+        return json.loads(text, parse_float=on_float, parse_int=_integer, parse_constant=on_constant)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the value is not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("the value is nested too deep") from None
+
+
+def _integer(text: str) -> int | Decimal:
+    """Return an exact int, or a Decimal when the text is too long for one."""
+    return int(text) if len(text) <= INTEGER_DIGITS_MAX else Decimal(text)
+
+
+def _shortest(text: str) -> Decimal:
+    """Return the Decimal of the shortest text that reads back as the same double."""
+    return Decimal(repr(float(text)))
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    """Refuse NaN and the infinities, which are no JSON."""
+    raise ValueError(f"the value is not JSON: {text} is no number")
+
+
+def _sayable(value: Any) -> Any:
+    """Return the value with every number that JSON cannot say replaced by None."""
+    if isinstance(value, dict):
+        return {str(name): _sayable(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_sayable(member) for member in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
