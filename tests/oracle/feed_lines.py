@@ -130,7 +130,7 @@ class LinePlot:
     def _amount(self) -> int:
         rng = self._rng
         if self._honest:
-            return max(0, self._commission + rng.choice((0, 0, 0, 1, -1, -90, 250)))
+            return min(1_000_000_000, max(0, self._commission + rng.choice((0, 0, 0, 1, -1, -90, 250))))
         return rng.choice(
             (0, 1, 2, 99, 1612, 20_000, -1, -500, 1_000_000_000, -1_000_000_000, self._commission)
         )
