@@ -1,0 +1,112 @@
+"""Agent `accounts`: one user's log becomes that user's account (stage 2)."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from rebate_app.domain import faults
+from rebate_app.domain.attribution import is_attribution_id
+from rebate_app.domain.facts import Bind, Profile, UserFact
+from rebate_app.domain.faults import Fault, RefusedError
+from rebate_app.domain.folding import Now, fold_profile, fold_target
+from rebate_app.domain.messages import BonusTarget, Cursor, LineTarget, Message
+from rebate_app.domain.rules import RuleBook
+from rebate_app.domain.suspense import fold_bind, fold_cursor, fold_id_target
+from rebate_app.lane.outbox import Outbox
+from rebate_app.lane.stage import Record
+from rebate_app.lane.store import Overlay, Store
+from rebate_app.wire.internal import ForeignMessageError, decode_message, encode_message, is_internal
+from rebate_app.wire.user_facts import decode_user
+from tables.accounts import COUNTERS, COUNTERS_KEY, AccountsChunk
+
+from .dead_letters import dead_letter
+
+NAME = "accounts"
+MILLISECOND_US = 1_000
+
+
+class AccountsStage(Struct, frozen=True):
+    """Stage 2: `rebate-user-log` → table `accounts`, and bonuses and forwarded lines to the same log."""
+
+    source: str
+    changelog: str
+    dlt: str
+    app: str
+    rules: RuleBook
+    name: str = NAME
+
+    def session(self, overlay: Overlay, outbox: Outbox) -> AccountsSession:
+        """Return the work on one chunk."""
+        return AccountsSession(self, overlay, outbox)
+
+    def unfinished(self, store: Store) -> int:
+        """Return how many attribution ids are still moving their lines after a binding."""
+        counters = COUNTERS.read(store, COUNTERS_KEY)
+        return 0 if counters is None else counters.moving
+
+
+class AccountsSession:
+    """One chunk of `rebate-user-log`."""
+
+    def __init__(self, stage: AccountsStage, overlay: Overlay, outbox: Outbox) -> None:
+        self._stage = stage
+        self._outbox = outbox
+        self._accounts = AccountsChunk(overlay)
+
+    def take(self, record: Record) -> None:
+        """Fold one record into its account; dead-letter what cannot be used."""
+        at = record.timestamp * MILLISECOND_US
+        now = Now(record.offset, at)
+        try:
+            if is_internal(record.value):
+                message = decode_message(record.value or b"", self._stage.app)
+                outgoing = [] if message is None else self._take_message(message, now)
+            else:
+                outgoing = self._take_fact(decode_user(record.value, record.key, at), now)
+        except RefusedError as error:
+            self._refuse(record, error.faults[0])
+            return
+        except ForeignMessageError as error:
+            self._refuse(record, Fault(faults.UNDECODABLE, "", str(error)))
+            return
+        for message in outgoing:
+            key, value = encode_message(message, self._stage.app)
+            self._outbox.send(self._stage.source, key, value, record.timestamp)
+
+    def _take_fact(self, fact: UserFact, now: Now) -> list[Message]:
+        if isinstance(fact, Profile):
+            outcome = fold_profile(self._accounts.user(fact.user_id), fact)
+            if isinstance(outcome, Fault):
+                raise RefusedError([outcome])
+            return []
+        return self._moving(fact, now)
+
+    def _take_message(self, message: Message, now: Now) -> list[Message]:
+        if isinstance(message, Cursor):
+            return self._moving(message, now)
+        if isinstance(message, LineTarget) and is_attribution_id(message.to):
+            return fold_id_target(self._accounts.attribution(message.to), message, now)
+        return self._take_target(message, now)
+
+    def _take_target(self, target: LineTarget | BonusTarget, now: Now) -> list[Message]:
+        return fold_target(target.to, self._accounts.user(target.to), target, now, self._stage.rules)
+
+    def _moving(self, cause: Bind | Cursor, now: Now) -> list[Message]:
+        """Fold what moves lines, and keep count of the ids that are not done (for `rebate lag --wait`)."""
+        own_id = cause.attribution_id if isinstance(cause, Bind) else cause.to
+        records = self._accounts.attribution(own_id)
+        head = records.head()
+        before = head.moving
+        if isinstance(cause, Bind):
+            messages = fold_bind(records, cause, now)
+        else:
+            messages = fold_cursor(records, cause, now)
+        self._accounts.counters().moving += head.moving - before
+        return messages
+
+    def finish(self) -> None:
+        """Write the changed accounts to the overlay."""
+        self._accounts.flush()
+
+    def _refuse(self, record: Record, fault: Fault) -> None:
+        self._outbox.send_raw(dead_letter(record, self._stage.dlt, fault, "decode"))

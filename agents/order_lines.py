@@ -1,0 +1,75 @@
+"""Agent `order-lines`: facts of the networks become the state of each order line (stage 1)."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from rebate_app.domain.attribution import parse_user_id_fields
+from rebate_app.domain.faults import Fault, RefusedError
+from rebate_app.domain.folding import Now, fold_order
+from rebate_app.lane.outbox import Outbox
+from rebate_app.lane.stage import Record
+from rebate_app.lane.store import Overlay, Store
+from rebate_app.wire.internal import encode_message
+from rebate_app.wire.order_facts import decode_order
+from tables.order_lines import OrderLinesChunk
+
+from .dead_letters import dead_letter
+
+NAME = "order-lines"
+MILLISECOND_US = 1_000
+
+
+class OrderLinesStage(Struct, frozen=True):
+    """Stage 1: `order_topic` → table `order_lines`, and each line's whole worth to the log it belongs to."""
+
+    source: str
+    changelog: str
+    user_log: str
+    dlt: str
+    app: str
+    user_id_fields: str
+    name: str = NAME
+
+    def session(self, overlay: Overlay, outbox: Outbox) -> OrderLinesSession:
+        """Return the work on one chunk."""
+        return OrderLinesSession(self, overlay, outbox)
+
+    def unfinished(self, store: Store) -> int:
+        """Return 0: a line never needs a second message to itself."""
+        del store
+        return 0
+
+
+class OrderLinesSession:
+    """One chunk of `order_topic`."""
+
+    def __init__(self, stage: OrderLinesStage, overlay: Overlay, outbox: Outbox) -> None:
+        self._stage = stage
+        self._outbox = outbox
+        self._lines = OrderLinesChunk(overlay)
+        self._fields = parse_user_id_fields(stage.user_id_fields)
+
+    def take(self, record: Record) -> None:
+        """Merge one fact into its line, tell the owner; dead-letter what cannot be used."""
+        at = record.timestamp * MILLISECOND_US
+        try:
+            fact = decode_order(record.value, record.key, at)
+        except RefusedError as error:
+            self._refuse(record, error.faults[0], "decode")
+            return
+        state = self._lines.line(fact.line)
+        outcome, messages = fold_order(state, fact, Now(record.offset, at), self._fields)
+        if isinstance(outcome, Fault):
+            self._refuse(record, outcome, "fold")
+            return
+        for message in messages:
+            key, value = encode_message(message, self._stage.app)
+            self._outbox.send(self._stage.user_log, key, value, record.timestamp)
+
+    def finish(self) -> None:
+        """Write the changed lines to the overlay."""
+        self._lines.flush()
+
+    def _refuse(self, record: Record, fault: Fault, stage: str) -> None:
+        self._outbox.send_raw(dead_letter(record, self._stage.dlt, fault, stage))

@@ -1,0 +1,164 @@
+"""The two folds: order facts into lines, a user's log into that user's account (design.md 2).
+
+Both are `(records, fact, now) -> messages`. The records are a port: the tables give views whose
+changes stay invisible until the chunk's transaction is committed, tests give plain dictionaries.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from .account import (
+    AccountLine,
+    Head,
+    Outgoing,
+    Pin,
+    Profiles,
+    amounts_of,
+    bonus_for_next,
+    chain_of,
+    count_line,
+    pin_line,
+    post,
+    take_profile,
+    take_target,
+    worth_of,
+)
+from .attribution import Owner, deciding_claim, owner_of
+from .facts import OrderFact, Profile
+from .faults import Fault
+from .ledger import Entry
+from .messages import BonusTarget, LineTarget, Message
+from .order_line import LineState, merge
+from .rules import RuleBook
+from .worth import Worth, line_worth
+
+
+class Now(Struct, frozen=True, gc=False):
+    """Where in the log the fact stands: its offset and its record's timestamp in µs; the only clock."""
+
+    offset: int
+    at: int
+
+
+class AccountRecords(Protocol):
+    """One user's records, as the fold needs them. Getting a record allows changing it in place."""
+
+    def head(self) -> Head:
+        """Return the head, a fresh one for somebody never seen."""
+        ...
+
+    def line(self, line: str) -> AccountLine | None:
+        """Return what the line contributes, None when it never came."""
+        ...
+
+    def add_line(self, record: AccountLine) -> None:
+        """Keep a line that came for the first time."""
+        ...
+
+    def profiles(self) -> Profiles:
+        """Return the profile facts."""
+        ...
+
+    def keep_profiles(self) -> None:
+        """Note that the profile facts changed."""
+        ...
+
+    def append(self, entry: Entry, number: int) -> None:
+        """Keep the user's ledger entry of that number."""
+        ...
+
+
+def fold_order(
+    state: LineState, fact: OrderFact, now: Now, user_id_fields: dict[str, tuple[str, ...]]
+) -> tuple[Fault | bool, list[Message]]:
+    """Take an order fact; return (changed or the limit exceeded, targets for the logs that get the line).
+
+    The line's owner gets its whole worth; an owner that it left gets a target without one.
+    """
+    line = fact.line
+    platform = line.partition(":")[0]
+    before = None if state.sent_to is None else _desired(state, platform, user_id_fields)
+    outcome = merge(state, fact, now.at)
+    if outcome is not True:
+        return outcome, []
+    owner, worth, claim = after = _desired(state, platform, user_id_fields)
+    if after == before:
+        return True, []
+    cause = cause_of(fact)
+    messages: list[Message] = []
+    if state.sent_to is not None and state.sent_to != owner.key:
+        messages.append(LineTarget(state.sent_to, line, "", now.offset, now.offset, None, cause="reassigned"))
+    messages.append(LineTarget(owner.key, line, "", now.offset, now.offset, worth, owner.by, claim, cause))
+    state.sent_to, state.sent_offset = owner.key, now.offset
+    return True, messages
+
+
+def _desired(
+    state: LineState, platform: str, user_id_fields: dict[str, tuple[str, ...]]
+) -> tuple[Owner, Worth, str | None]:
+    return owner_of(state, platform, user_id_fields), line_worth(state, platform), deciding_claim(state)
+
+
+def cause_of(fact: OrderFact) -> str:
+    """Return the fact's kind and status as one word for ledger reasons, such as `snapshot-settled`."""
+    kind = type(fact).__name__.lower()
+    return kind if kind == "claim" else f"{kind}-{fact.status}"  # type: ignore[union-attr]
+
+
+def fold_profile(records: AccountRecords, fact: Profile) -> Fault | bool:
+    """Take a profile fact; lines that are pinned already keep their price."""
+    head = records.head()
+    outcome = take_profile(records.profiles(), fact)
+    if outcome is True:
+        head.version += 1
+        records.keep_profiles()
+    return outcome
+
+
+def fold_target(
+    user_id: str, records: AccountRecords, target: LineTarget | BonusTarget, now: Now, rules: RuleBook
+) -> list[Message]:
+    """Take a target into the account: post the difference, and tell the next inviter."""
+    head = records.head()
+    record = records.line(target.line)
+    if record is None:
+        record = AccountLine(1, head.line_count, target.line)
+        head.line_count += 1
+        records.add_line(record)
+    before = bonus_for_next(user_id, record, _known_pin(record), rules)
+    if not take_target(record, target):
+        return []
+    pin = pin_line(record, records.profiles(), rules)
+    head.version += 1
+    record.updated_at = now.at
+    rule = pin.rule if pin is not None else None
+    after = amounts_of(record, pin, rules)
+    for entry in post(head, record, after, at=now.at, cause=target.cause, rule=rule):
+        records.append(entry, head.entry_count)
+        head.entry_count += 1
+    count_line(head, record)
+    after_bonus = bonus_for_next(user_id, record, pin, rules)
+    return _bonus_messages(record.line, before, after_bonus, now, target.cause)
+
+
+def _known_pin(record: AccountLine) -> Pin | None:
+    effective = record.effective()
+    if effective is None or worth_of(effective[1]).paid_at is None:
+        return None
+    return record.pins.get(effective[0] if chain_of(effective[0]) else "")
+
+
+def _bonus_messages(
+    line: str, before: Outgoing | None, after: Outgoing | None, now: Now, cause: str
+) -> list[Message]:
+    messages: list[Message] = []
+    if before is not None and (after is None or before[:2] != after[:2]):
+        to, chain, _, line_version = before
+        messages.append(BonusTarget(to, line, chain, now.offset, line_version, None, cause))
+    if after is not None and (before is None or before[:3] != after[:3]):
+        to, chain, terms, line_version = after
+        messages.append(BonusTarget(to, line, chain, now.offset, line_version, terms, cause))
+    return messages

@@ -1,0 +1,30 @@
+"""The only place where money is divided, in functions whose names say the rounding.
+
+Amounts are integers in fen, rates are integers in basis points. A float never enters.
+"""
+
+from __future__ import annotations
+
+BPS = 10_000
+
+
+def floor_share(amount_fen: int, rate_bps: int) -> int:
+    """Return amount × rate, rounded down to whole fen (contracts.md 3: floor per beneficiary)."""
+    return amount_fen * rate_bps // BPS
+
+
+def at_least_zero(amount_fen: int) -> int:
+    """Return the amount, or 0 where it is negative: nobody is asked to pay for an order."""
+    return max(amount_fen, 0)
+
+
+def yuan(amount_fen: int) -> str:
+    """Return fen as yuan with two decimals, for sentences."""
+    sign = "-" if amount_fen < 0 else ""
+    return f"{sign}{abs(amount_fen) // 100}.{abs(amount_fen) % 100:02d}"
+
+
+def percent(rate_bps: int) -> str:
+    """Return basis points as per cent without trailing zeros, for sentences."""
+    whole, rest = divmod(rate_bps, 100)
+    return f"{whole} %" if not rest else f"{whole}.{rest:02d}".rstrip("0") + " %"

@@ -1,0 +1,63 @@
+"""From a line's worth to amounts in buckets, for the buyer and for inviters (contracts.md 3, "Buckets")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .ledger import NOTHING, Amounts
+from .messages import BonusTerms
+from .rules import RuleVersion
+from .shares import buyer_share, inviter_base, inviter_share
+from .worth import CLOSED, CONFIRMED, DATED, FROZEN, OPEN, SETTLED_PHASE, Worth
+
+
+def _buckets(
+    worth: Worth, before: Callable[[], int], full: Callable[[], int], rest: Callable[[], int]
+) -> Amounts:
+    """Put the shares of net, gross and rest where phase and punishment say.
+
+    Not settled: estimated, or held when frozen. Settled: share(rest) settled and what open disputes
+    take from share(gross) held; frozen holds all of share(gross). Confirmed punishment: 0.
+    """
+    if worth.phase == CLOSED or worth.punished == CONFIRMED:
+        return NOTHING
+    frozen = worth.punished == FROZEN
+    estimate = before() if worth.phase in (OPEN, DATED) else 0
+    estimated, held = (0, estimate) if frozen else (estimate, 0)
+    if worth.phase == OPEN:
+        return Amounts(estimated, held)
+    whole = full()
+    settled = 0 if frozen else rest()
+    if worth.phase == SETTLED_PHASE:
+        return Amounts(0, whole - settled, settled, None, 0, 0, worth.release_on)
+    return Amounts(estimated, held, 0, worth.from_day, whole - settled, settled, worth.release_on)
+
+
+def buyer_amounts(rule: RuleVersion, worth: Worth, share_bps: int) -> Amounts:
+    """Return the buyer's share of the line, bucket by bucket."""
+    return _buckets(
+        worth,
+        lambda: buyer_share(rule, worth.net, share_bps),
+        lambda: buyer_share(rule, worth.gross, share_bps),
+        lambda: buyer_share(rule, worth.rest, share_bps),
+    )
+
+
+def buyer_bonus(rule: RuleVersion, worth: Worth, share_bps: int) -> BonusTerms:
+    """Return what the inviters' shares of the line are computed from."""
+
+    def base(net: int) -> int:
+        return inviter_base(rule, net, buyer_share(rule, net, share_bps))
+
+    return BonusTerms(rule.version, worth, base(worth.net), base(worth.gross), base(worth.rest))
+
+
+def bonus_amounts(rule: RuleVersion, terms: BonusTerms, bps: int) -> Amounts:
+    """Return an inviter's share of the line, bucket by bucket."""
+    worth = terms.worth
+    return _buckets(
+        worth,
+        lambda: inviter_share(rule, worth.net, terms.base_net, bps),
+        lambda: inviter_share(rule, worth.gross, terms.base_gross, bps),
+        lambda: inviter_share(rule, worth.rest, terms.base_rest, bps),
+    )

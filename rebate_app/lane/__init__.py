@@ -1,0 +1,1 @@
+"""The batch lane: chunks in, one transaction per chunk, state and position committed together."""

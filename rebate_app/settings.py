@@ -1,0 +1,130 @@
+"""Every setting, from the environment only, checked at once (contracts.md 7)."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rebate_app.domain.attribution import parse_user_id_fields
+
+EXIT_OK = 0
+EXIT_FINDINGS = 1
+EXIT_USAGE = 2
+EXIT_UNAVAILABLE = 69  # the broker cannot be reached
+EXIT_SOFTWARE = 70  # a bug of ours: page somebody
+EXIT_TRY_AGAIN = 75  # restart me
+EXIT_CONFIGURATION = 78
+
+PREFIX = "REBATE_"
+#: Read by others under the same prefix: Faust's own settings, and the test suite.
+FOREIGN_PREFIXES = ("REBATE_FAUST_", "REBATE_TEST_")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class ConfigurationError(Exception):
+    """The settings, rules or topics do not fit: nothing is consumed, exit 78, one sentence each."""
+
+
+class Settings(BaseSettings):
+    """What operators can set. Durations in seconds unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    broker: str = Field("127.0.0.1:19092", description="bootstrap servers, host:port, separated by commas")
+    app_id: str = Field("rebate", pattern=r"^[a-z0-9._-]{1,64}$", description="consumer group and changelogs")
+    web_host: str = Field("127.0.0.1", description="address that the web server binds")
+    web_port: int = Field(6066, ge=1, le=65_535, description="port of the web server")
+    advertised_url: str | None = Field(None, description="how other workers reach this one")
+    datadir: Path = Field(Path(".rebate"), description="where a worker keeps its files")
+    store: Literal["memory", "rocksdb"] = Field("memory", description="where tables are kept locally")
+    partitions: int = Field(8, ge=1, le=1_000, description="partitions of every topic of a stage")
+    rules: Path = Field(Path("rules"), description="folder with one TOML file per rule version")
+    url: str = Field("http://127.0.0.1:6066", description="a worker, for commands")
+    user_id_fields: str = Field(
+        "jd:sub_union_id,pdd:custom_uid", description="platform:member pairs that hold user ids"
+    )
+    topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="before every topic and id")
+    insecure: bool = Field(False, description="1: bind the web server beyond loopback without authentication")
+    replication_factor: int = Field(1, ge=1, le=9, description="of topics that are created")
+    min_insync_replicas: int = Field(1, ge=1, le=9, description="of topics that are created")
+    session_timeout: float = Field(10.0, ge=1, le=300, description="a worker silent for this long is dead")
+    transaction_timeout: float = Field(
+        30.0, ge=1, le=600, description="an open transaction is aborted after it"
+    )
+    broker_deadline: float = Field(120.0, ge=1, description="broker away for longer: exit 75")
+    log_format: Literal["text", "json"] = Field("text", description="of the worker's log")
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "", description="SASL, if any"
+    )
+    sasl_username: str = Field("", description="user of the broker")
+    sasl_password: SecretStr = Field(SecretStr(""), description="password of the broker")
+    tls_ca_file: Path | None = Field(None, description="CA certificates; setting it turns TLS on")
+
+    @field_validator("user_id_fields")
+    @classmethod
+    def _user_id_fields(cls, value: str) -> str:
+        parse_user_id_fields(value)
+        return value
+
+    @property
+    def own_url(self) -> str:
+        """Return the URL under which other workers reach this one."""
+        host = f"[{self.web_host}]" if ":" in self.web_host else self.web_host
+        return (self.advertised_url or f"http://{host}:{self.web_port}").rstrip("/")
+
+    @property
+    def scope(self) -> str:
+        """Return what every group and transactional id begins with."""
+        return f"{self.topic_prefix}{self.app_id}"
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of the environment; ConfigurationError lists every problem at once."""
+    environment = os.environ if environment is None else environment
+    problems = _unknown_names(environment)
+    try:
+        settings = Settings(**_values(environment))
+    except ValidationError as error:
+        problems += [
+            f"{PREFIX}{str(item['loc'][0]).upper()}: {item['msg']}, got {item['input']!r}"
+            for item in error.errors()
+        ]
+        raise ConfigurationError("; ".join(problems)) from error
+    if settings.web_host not in LOOPBACK and not settings.insecure:
+        problems.append(
+            f"REBATE_WEB_HOST {settings.web_host} is reachable from outside without authentication: "
+            "bind a loopback address or set REBATE_INSECURE=1"
+        )
+    if problems:
+        raise ConfigurationError("; ".join(problems))
+    return settings
+
+
+def _values(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in Settings.model_fields:
+        variable = PREFIX + name.upper()
+        if variable in environment:
+            values[name] = environment[variable]
+        elif f"{variable}_FILE" in environment:
+            values[name] = Path(environment[f"{variable}_FILE"]).read_text(encoding="utf-8").strip()
+    return values
+
+
+def _unknown_names(environment: Mapping[str, str]) -> list[str]:
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    problems = []
+    for name in sorted(environment):
+        if not name.startswith(PREFIX) or name.startswith(FOREIGN_PREFIXES):
+            continue
+        if name in known or name.removesuffix("_FILE") in known:
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        problems.append(f"unknown setting {name}" + (f", did you mean {close[0]}?" if close else ""))
+    return problems

@@ -1,0 +1,78 @@
+"""What the web room needs from the worker around it: ports, implemented by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from rebate_app.lane.store import Readable
+
+
+class Local(Struct, frozen=True):
+    """This worker may answer: the partition's committed records and up to where they hold.
+
+    `offset` is the last source offset that they hold (-1: none yet), `lag` 0 when a read_committed
+    reader would find nothing after it. `stale`: a standby's or kept store's records.
+    """
+
+    store: Readable
+    topic: str
+    partition: int
+    offset: int
+    lag: int
+    stale: bool = False
+
+
+class Remote(Struct, frozen=True):
+    """Another worker owns it."""
+
+    url: str
+
+
+class Nobody(Struct, frozen=True):
+    """Nobody who may answer can, for now: 503 `not-ready` with Retry-After."""
+
+    reason: str
+    retry_after_s: int = 1
+
+
+Place = Local | Remote | Nobody
+
+
+class Placement(Protocol):
+    """Who owns which partition, as the consumer group's last assignment says."""
+
+    partitions: int
+
+    def partition_of(self, key: str) -> int:
+        """Return the partition of a log key: murmur2, as Kafka's default partitioner."""
+        ...
+
+    def line_place(self, partition: int) -> Place:
+        """Return who has the order lines of that partition of `order_topic`."""
+        ...
+
+    def account_place(self, partition: int) -> Place:
+        """Return who has the accounts of that partition of the user log."""
+        ...
+
+    def readiness(self) -> tuple[bool, str]:
+        """Return (ready, reason): joined, and every assigned partition restored and being processed."""
+        ...
+
+
+class BrokerAwayError(Exception):
+    """The broker did not take the records in time; nothing is known to be lost: 503 + Retry-After."""
+
+
+class Sender(Protocol):
+    """Sends records that are acknowledged by all in-sync replicas before it returns."""
+
+    async def send(self, topic: str, records: Sequence[tuple[bytes, bytes]]) -> list[tuple[int, int]]:
+        """Send (key, value) pairs; return (partition, offset) of each. BrokerAwayError when it cannot."""
+        ...
+
+
+Clock = Callable[[], int]  # microseconds since 1970-01-01T00:00:00Z

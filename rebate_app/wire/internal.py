@@ -1,0 +1,86 @@
+"""The app's own messages on the user log, `rebate-internal/1` (contracts.md 2).
+
+They carry the app's id and a format number: another app's are ignored, and they are nobody else's
+business.
+"""
+
+from __future__ import annotations
+
+from msgspec import DecodeError, Struct, ValidationError
+from msgspec.json import Decoder, Encoder
+
+from rebate_app.domain.messages import BonusTarget, Cursor, LineTarget, Message
+
+SCHEMA = "rebate-internal/1"
+PREFIX = f'{{"schema":"{SCHEMA}",'.encode()  # our encoder writes members in order, so this tells ours
+
+
+class _Envelope(Struct, frozen=True):
+    schema: str
+    app: str
+    format: int
+    kind: str
+    line: LineTarget | None = None
+    bonus: BonusTarget | None = None
+    cursor: Cursor | None = None
+
+
+class _LineEnvelope(Struct, frozen=True, gc=False):
+    schema: str
+    app: str
+    format: int
+    kind: str
+    line: LineTarget
+
+
+class _BonusEnvelope(Struct, frozen=True, gc=False):
+    schema: str
+    app: str
+    format: int
+    kind: str
+    bonus: BonusTarget
+
+
+class _CursorEnvelope(Struct, frozen=True, gc=False):
+    schema: str
+    app: str
+    format: int
+    kind: str
+    cursor: Cursor
+
+
+_encode = Encoder().encode
+_decode = Decoder(_Envelope).decode
+
+
+class ForeignMessageError(ValueError):
+    """The value claims to be an internal message and is none that this version can read."""
+
+
+def is_internal(value: bytes | None) -> bool:
+    """Whether the value is an internal message, of whatever app."""
+    return value is not None and value.startswith(PREFIX)
+
+
+def encode_message(message: Message, app: str) -> tuple[bytes, bytes]:
+    """Return (key, value) of a message for the user log."""
+    key = message.to.encode()
+    if isinstance(message, LineTarget):
+        return key, _encode(_LineEnvelope(SCHEMA, app, 1, "line", message))
+    if isinstance(message, BonusTarget):
+        return key, _encode(_BonusEnvelope(SCHEMA, app, 1, "bonus", message))
+    return key, _encode(_CursorEnvelope(SCHEMA, app, 1, "cursor", message))
+
+
+def decode_message(value: bytes, app: str) -> Message | None:
+    """Return the message, None when it is another app's; ForeignMessageError when it cannot be read."""
+    try:
+        envelope = _decode(value)
+    except (DecodeError, ValidationError, UnicodeDecodeError, RecursionError) as error:
+        raise ForeignMessageError(str(error)) from error
+    if envelope.app != app:
+        return None
+    message = envelope.line or envelope.bonus or envelope.cursor
+    if message is None or envelope.format != 1:
+        raise ForeignMessageError(f"kind {envelope.kind!r}, format {envelope.format} is not known here")
+    return message

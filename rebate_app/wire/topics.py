@@ -1,0 +1,70 @@
+"""One typed table of all topics: names, what they carry, how they are configured."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from rebate_app.settings import Settings
+
+FOREVER_MS = "-1"
+RECORD_BYTES_MAX = 1_048_576  # what one fact may weigh on the wire
+STATE_BYTES_MAX = 8 * 1_048_576  # a line with every limit reached, a dead letter with its headers
+COMPACTION_LAG_MS = "60000"
+SEGMENT_MS = "86400000"
+
+
+class TopicSpec(Struct, frozen=True):
+    """A topic as it has to be: partitions and configuration."""
+
+    name: str
+    partitions: int
+    config: dict[str, str]
+    about: str
+
+
+class Topics(Struct, frozen=True):
+    """The real names, prefix included."""
+
+    orders: str
+    user_log: str
+    orders_dlt: str
+    user_log_dlt: str
+    lines_changelog: str
+    accounts_changelog: str
+    rules: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Topics:
+        """Return the names for these settings."""
+        prefix, scope = settings.topic_prefix, settings.scope
+        return cls(
+            orders=f"{prefix}order_topic",
+            user_log=f"{prefix}rebate-user-log",
+            orders_dlt=f"{prefix}order_topic-dlt",
+            user_log_dlt=f"{prefix}rebate-user-log-dlt",
+            lines_changelog=f"{scope}-order_lines-changelog",
+            accounts_changelog=f"{scope}-accounts-changelog",
+            rules=f"{scope}-rules",
+        )
+
+    def specs(self, settings: Settings) -> list[TopicSpec]:
+        """Return every topic as it has to be."""
+        count = settings.partitions
+        isr = {"min.insync.replicas": str(settings.min_insync_replicas)}
+        log = {"cleanup.policy": "delete", "retention.ms": FOREVER_MS, "retention.bytes": "-1"} | isr
+        compacted = {
+            "cleanup.policy": "compact",
+            "min.compaction.lag.ms": COMPACTION_LAG_MS,
+            "segment.ms": SEGMENT_MS,
+        } | isr
+        facts = log | {"max.message.bytes": str(2 * RECORD_BYTES_MAX)}
+        states = {"max.message.bytes": str(STATE_BYTES_MAX)}
+        return [
+            TopicSpec(self.orders, count, facts, "facts about order lines, keyed platform:order_line_id"),
+            TopicSpec(self.user_log, count, log | states, "all that concerns a user or an attribution id"),
+            TopicSpec(self.orders_dlt, count, log | states, "records of order_topic that cannot be used"),
+            TopicSpec(self.user_log_dlt, count, log | states, "records of the user log that cannot be used"),
+            TopicSpec(self.lines_changelog, count, compacted | states, "table order_lines"),
+            TopicSpec(self.accounts_changelog, count, compacted | states, "table accounts"),
+            TopicSpec(self.rules, 1, compacted, "content hash of every rule version that was used"),
+        ]

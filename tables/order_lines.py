@@ -1,0 +1,39 @@
+"""Table `order_lines`: one record per order line, keyed `platform:order_line_id` (design.md 2, stage 1).
+
+It holds what the line's facts say, not the facts: the topic keeps those.
+"""
+
+from __future__ import annotations
+
+from rebate_app.domain.order_line import LineState
+from rebate_app.lane.store import Overlay, Readable
+
+from .records import ChunkRecords, RecordKind
+
+NAME = "order_lines"
+LINE = RecordKind("", LineState)
+
+
+class OrderLinesChunk:
+    """The lines that a chunk works on."""
+
+    def __init__(self, overlay: Overlay) -> None:
+        self._records = ChunkRecords(overlay)
+
+    def line(self, line: str) -> LineState:
+        """Return the line's state, a fresh one for a line never seen; it may be changed in place."""
+        key = line.encode()
+        state = self._records.get(LINE, key)
+        if state is None:
+            state = LineState()
+            self._records.add(key, state)
+        return state
+
+    def flush(self) -> None:
+        """Write the changed lines to the overlay."""
+        self._records.flush()
+
+
+def read_line(store: Readable, line: str) -> LineState | None:
+    """Return the committed state of a line, None when it was never seen."""
+    return LINE.read(store, line.encode())
