@@ -206,6 +206,31 @@ class TestVersionOrder:
         for facts in ([loser, winner], [winner, loser]):
             assert one_line(Oracle(facts, [], [RULES]), "2026-01-11")["net"] == 200
 
+    @pytest.mark.parametrize(
+        ("lower", "higher", "status", "punishment"),
+        [
+            ("created", "paid", "paid", None),
+            ("paid", "received", "received", None),
+            ("received", "settled", "settled", None),
+            ("settled", "punished", "settled", "frozen"),
+            ("punished", "closed", "closed", None),
+            ("closed", "superseded", "superseded", None),
+        ],
+    )
+    def test_ranks_decide_between_equal_moments(
+        self, lower: str, higher: str, status: str, punishment: str | None
+    ) -> None:
+        """The order is created < paid < received < settled < punished < closed < superseded, before fetch_seq."""
+        facts = [snapshot(lower, "2026-01-10", 9, 9, fetch=9), snapshot(higher, "2026-01-10", 9, 9)]
+        line = one_line(Oracle(facts, [], [RULES]), "2026-01-11")
+        assert (line["status"], line["punishment"]) == (status, punishment)
+
+    def test_the_later_payment_decides_between_equals(self) -> None:
+        """Snapshots that differ in times.paid only: the later payment holds."""
+        facts = [snapshot("paid", "2026-01-10", 9, paid=paid) for paid in ("2026-01-01", "2025-12-31")]
+        for arrived in (facts, facts[::-1]):
+            assert one_line(Oracle(arrived, [], [RULES]), "2026-01-11")["rule_version"] == "r1"
+
     def test_negative_and_small_commissions_are_worth_nothing(self) -> None:
         """A fee above the commission or a negative commission makes a net of 0, never less."""
         for facts in (

@@ -75,8 +75,13 @@ class TestExpectedDates:
             ([snapshot("received", "2026-02-20", 9, 9, expected="2026-02-05")], "2026-02-05"),
             ([snapshot("received", "2026-02-09", 9, 9, expected="2026-02-10")], "2026-02-10"),
             ([snapshot("paid", "2026-02-09", 9, 9, expected="2026-02-01")], None),
+            ([snapshot("paid", "2026-02-09", 9, 9, expected="2026-02-01"),
+              snapshot("received", "2026-02-09", 9, 9)], None),
+            ([snapshot("received", "2026-02-01", 9, 8, expected="2026-02-12")], "2026-02-12"),
+            ([snapshot("received", "2026-02-01", 9, 8)], "2026-02-10"),
+            ([snapshot("received", "2026-02-01", 9, 8, settled_at="2026-01-01")], None),
         ],
-    )
+    )  # fmt: skip
     def test_a_date_falls_only_by_a_newer_snapshot_before_it(
         self, newer: list[Document], settled_on: str | None
     ) -> None:
@@ -115,6 +120,8 @@ class TestSettlementDay:
               snapshot("settled", "2026-01-12", 0, 9, settled_at="2026-01-11")], "2026-01-11"),
             ([snapshot("settled", "2026-01-10", 0, 9, settled_at="2026-01-08"),
               snapshot("settled", "2026-01-12", 0, 9)], "2026-01-10"),
+            ([snapshot("settled", "2026-01-10", 0, 9, settled_at="2026-01-05"),
+              snapshot("settled", "2026-01-10", 0, 9, settled_at="2026-01-08")], "2026-01-08"),
             ([snapshot("received", "2026-01-01", 9, 9, expected="2026-01-05"),
               snapshot("settled", "2026-01-10", 0, 9, settled_at="2026-01-03")], "2026-01-05"),
             ([snapshot("received", "2026-01-01", 9, 9, expected="2026-01-11"),

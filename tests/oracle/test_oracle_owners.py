@@ -36,6 +36,7 @@ class TestNames:
             ("jd:1", {"sub_union_id": "u#9"}, (None, "jd:sub_union_id:u#9")),
             ("jd:1", {"sub_union_id": "u#9", "special_id": "5"}, (None, "jd:special_id:5")),
             ("jd:1", {"sub_union_id": "0", "custom_uid": "", "relation_id": "7"}, (None, "jd:relation_id:7")),
+            ("taobao:1", {"relation_id": "7", "pid": "8"}, (None, "taobao:relation_id:7")),
             ("taobao:1", {"sub_union_id": "a", "custom_uid": "b"}, (None, "taobao:sub_union_id:a")),
             ("taobao:1", {"user_id": "", "pid": "8"}, (None, "taobao:pid:8")),
             ("k9:1", {}, (None, "k9:none")),

@@ -26,6 +26,8 @@ class TestShares:
         for est, buyer in ((1, 0), (2, 1)):
             oracle = Oracle([snapshot("paid", "2026-01-10", est)], [], [RULES])
             assert money(oracle, "u1", "2026-01-11")[0] == buyer
+        generous = Oracle([snapshot("paid", "2026-01-10", 1)], [], [RULES.replace("6500", "10000")])
+        assert money(generous, "u1", "2026-01-11")[0] == 0
 
     def test_held_is_what_the_minimum_cuts_off(self) -> None:
         """With 1 fen left undisputed the buyer's whole share is held."""
