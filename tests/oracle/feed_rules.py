@@ -52,7 +52,9 @@ def _money(rng: random.Random, generous: bool) -> list[str]:
 
 def _shares(rng: random.Random, generous: bool) -> str:
     def share() -> int:
-        return 10_000 if generous else rng.choice((0, 1, 3333, 5000, 6500, 7000, rng.randrange(7001)))
+        if rng.random() < 0.06:
+            return rng.choice((0, 1))
+        return 10_000 if generous else rng.choice((3333, 5000, 6500, 7000, rng.randrange(7001)))
 
     parts = [f"default = {share()}"]
     parts += [f"{platform} = {share()}" for platform in PRICED_PLATFORMS if rng.random() < 0.4]
@@ -72,6 +74,8 @@ def _inviter(rng: random.Random, levels: list[str]) -> list[str]:
         if rng.random() < 0.1:
             continue  # a depth without a share: 0
         known = [level for level in levels if rng.random() < 0.85] or levels[:1]
-        shares = ", ".join(f"{level} = {rng.choice((0, 1, 300, 600, 1000))}" for level in known)
+        shares = ", ".join(
+            f"{level} = {rng.choice((0, 1, 300, 300, 600, 600, 1000, 1000))}" for level in known
+        )
         lines += ["[[inviter.level]]", f"depth = {depth}", f"bps = {{ {shares} }}"]
     return lines

@@ -35,7 +35,7 @@ Readings, where contracts.md leaves room:
 13. A suit, punishment or claim without any snapshot makes a line: S none, id `platform:none`, closed.
 14. A line under a claim keeps its attribution id; it is no longer in suspense, so `lines` and `net` of that
     id (and of suspense) leave it out; `claimed_lines` and `claimed_net` show it. Bound, the id has it again.
-15. Where `REBATE_USER_ID_FIELDS` names several members of a platform, the first listed that names a user wins.
+15. Where `REBATE_USER_ID_FIELDS` names several members of a platform, the first listed that names one wins.
 16. Fractions of a second count to the last digit. Days past the year 9999 are not handled.
 17. Users: owners of lines (worth 0 too), all who are listed in shares, all with a profile. Neither former
     owners nor ids in `inviter_id` alone. `lines` in the balance counts lines that the user owns now.

@@ -220,7 +220,7 @@ class TestVersionOrder:
     def test_ranks_decide_between_equal_moments(
         self, lower: str, higher: str, status: str, punishment: str | None
     ) -> None:
-        """The order is created < paid < received < settled < punished < closed < superseded, before fetch_seq."""
+        """Created < paid < received < settled < punished < closed < superseded, before fetch_seq."""
         facts = [snapshot(lower, "2026-01-10", 9, 9, fetch=9), snapshot(higher, "2026-01-10", 9, 9)]
         line = one_line(Oracle(facts, [], [RULES]), "2026-01-11")
         assert (line["status"], line["punishment"]) == (status, punishment)
