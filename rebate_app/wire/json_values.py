@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 #: Deeper values are refused, so that the verdict never depends on how deep our own call stack is.
-NESTING_MAX = 256
+NESTING_MAX = 400
 #: What Python converts to int by itself; a longer one is kept as Decimal, which no rule takes.
 INTEGER_DIGITS_MAX = 4_300
 
@@ -30,14 +30,14 @@ def parse_strict(value: bytes) -> Any:
     return _parse(_decoded(value), float, _refuse_constant)
 
 
-def parse_network(value: bytes) -> Any:
+def parse_network(value: bytes | str) -> Any:
     """Return the value of a network's JSON; a number with a point is the Decimal of its shortest text.
 
     The shortest text is that of the double the network computed with (contracts.md 8). NaN and
     Infinity, which some writers emit, become Decimals that no amount accepts, so that they cost
     their own row only. ValueError as in `parse_strict`.
     """
-    return _parse(_decoded(value), _shortest, Decimal)
+    return _parse(value if isinstance(value, str) else _decoded(value), _shortest, Decimal)
 
 
 def nesting_of(text: str) -> int:
@@ -99,10 +99,17 @@ def _refuse_constant(text: str) -> NoReturn:
 
 def _sayable(value: Any) -> Any:
     """Return the value with every number that JSON cannot say replaced by None."""
+    # Loops and not comprehensions: those would need two frames of the call stack for each level.
     if isinstance(value, dict):
-        return {str(name): _sayable(member) for name, member in value.items()}
+        members = {}
+        for name, member in value.items():
+            members[name] = _sayable(member)
+        return members
     if isinstance(value, list):
-        return [_sayable(member) for member in value]
+        elements = []
+        for element in value:
+            elements.append(_sayable(element))  # noqa: PERF401 - as said above
+        return elements
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

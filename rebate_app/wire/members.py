@@ -8,6 +8,7 @@ are refused by the same rules, and so that a rule is a call and not a ladder of 
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from rebate_app.domain.faults import Fault, invalid, missing
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: How much of a bad value a fault shows.
 SHOWN_CHARACTERS_MAX = 80
+#: Python takes its time over longer ones, and refuses to write those of more than 4,300 digits.
+INTEGER_BITS_SHOWN_MAX = 512
 
 
 class MemberReader:
@@ -125,5 +128,10 @@ def shown(value: Any) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list"
-    text = json.dumps(value[: SHOWN_CHARACTERS_MAX + 1]) if isinstance(value, str) else ascii(value)
+    if isinstance(value, int) and value.bit_length() > INTEGER_BITS_SHOWN_MAX:
+        return "a huge integer"
+    if isinstance(value, Decimal):
+        text = str(value)
+    else:
+        text = json.dumps(value[: SHOWN_CHARACTERS_MAX + 1]) if isinstance(value, str) else ascii(value)
     return text if len(text) <= SHOWN_CHARACTERS_MAX else f"{text[:SHOWN_CHARACTERS_MAX]}..."

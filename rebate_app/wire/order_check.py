@@ -68,17 +68,12 @@ SETTLED = "settled"
 NO_KEY = object()
 
 
-def check_order(document: object, now_us: int) -> OrderFact | list[Fault]:
+def check_keyed_order(document: object, key: object, record_us: int) -> OrderFact | list[Fault]:
     """Return the fact that a parsed JSON value is, or all its faults in contract order, at least one.
 
-    `now_us` is the moment after which a `modified_at` is too far in the future by 24 hours. There is no
-    key to compare with; whoever sends the fact derives the key from it.
+    `key` is the record's key as text, None if it had none, `NO_KEY` where there are no keys.
+    `record_us` is the moment after which a `modified_at` is too far in the future by 24 hours.
     """
-    return check_keyed_order(document, NO_KEY, now_us)
-
-
-def check_keyed_order(document: object, key: object, record_us: int) -> OrderFact | list[Fault]:
-    """Return what `check_order` returns for a value whose record had a key (text, or None for none)."""
     if not isinstance(document, dict):
         return [Fault(UNDECODABLE, "", f"a fact is a JSON object, and this is {shown(document)}")]
     faults = check_envelope(document, ORDER_SCHEMA, KINDS)

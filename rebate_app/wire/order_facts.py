@@ -38,10 +38,10 @@ from .moments import parse_date, parse_moment
 from .order_check import (
     FETCH_SEQ_MAX,
     FUTURE_US_MAX,
+    NO_KEY,
     PRICED_STATUSES,
     SETTLED,
     check_keyed_order,
-    check_order,
 )
 from .show import encode_show
 
@@ -109,7 +109,8 @@ class _WireClaim(_Wire, gc=False, tag="order.claim"):
 
 _NO_AMOUNTS = _Amounts()
 _NO_TIMES = _Times()
-_decode = msgspec.json.Decoder(_WireSnapshot | _WireRefund | _WirePunish | _WireClaim).decode
+_AnyWire = _WireSnapshot | _WireRefund | _WirePunish | _WireClaim
+_decode = msgspec.json.Decoder(_AnyWire).decode
 
 
 def decode_order(value: bytes | None, key: bytes | None, record_us: int) -> OrderFact:
@@ -152,6 +153,23 @@ def key_text(key: bytes | None) -> str | None:
         raise ValueError("the key is not UTF-8") from None
 
 
+def check_order(document: object, now_us: int) -> OrderFact | list[Fault]:
+    """Return the fact that a parsed JSON value is, or all its faults in contract order, at least one.
+
+    `now_us` is the moment after which a `modified_at` is too far in the future by 24 hours. There is no
+    key to compare with; whoever sends the fact derives the key from it.
+    """
+    try:
+        wire: _AnyWire = msgspec.convert(document, type=_AnyWire)
+        fact = _checked(wire, f"{wire.platform}:{wire.order_line_id}", now_us)
+        if fact is not None:
+            return fact
+    except (ValueError, TypeError, RecursionError):
+        # As in `decode_order`.
+        pass
+    return check_keyed_order(document, NO_KEY, now_us)
+
+
 def encode_order(document: dict[str, Any]) -> tuple[bytes, bytes]:
     """Return the record (key, value) of a fact that `check_order` took, as compact JSON."""
     key = f"{document['platform']}:{document['order_line_id']}".encode()
@@ -163,23 +181,28 @@ def encode_order(document: dict[str, Any]) -> tuple[bytes, bytes]:
 
 
 def _fast(value: bytes, key: bytes, record_us: int) -> OrderFact | None:
-    """Return the fact if it is beyond doubt, else None or an exception; never a fault.
-
-    Types, enumerations and bounds are checked by the typed decode; left are texts, needs and the time.
-    """
+    """Return the fact if it is beyond doubt, else None or an exception; never a fault."""
     if not value.isascii():
         value.decode()  # the typed decode does not look at the bytes of members it skips
     wire = _decode(value)
     line = f"{wire.platform}:{wire.order_line_id}"
-    if key != line.encode() or match_line(line) is None:
+    return _checked(wire, line, record_us) if key == line.encode() else None
+
+
+def _checked(wire: _AnyWire, line: str, record_us: int) -> OrderFact | None:
+    """Return the fact of a typed value if it is beyond doubt, else None or an exception.
+
+    Types, enumerations and bounds are checked by its type; left are texts, needs and the time.
+    """
+    if match_line(line) is None:
         return None
-    if type(wire) is _WireSnapshot:
+    if isinstance(wire, _WireSnapshot):
         fact: Snapshot | Refund | Punish | None = _fast_snapshot(wire, line)
-    elif type(wire) is _WireRefund:
+    elif isinstance(wire, _WireRefund):
         modified_at = parse_moment(wire.modified_at)
         known = match_suit_id(wire.suit_id)
         fact = Refund(line, wire.suit_id, wire.refund_status, wire.net_refund, modified_at) if known else None
-    elif type(wire) is _WirePunish:
+    elif isinstance(wire, _WirePunish):
         fact = Punish(line, wire.punish_status, parse_moment(wire.modified_at))
     else:
         claimed_at = parse_moment(wire.claimed_at)
