@@ -10,11 +10,12 @@ from rebate_app.domain.facts import Bind, Profile, UserFact
 from rebate_app.domain.faults import Fault, RefusedError
 from rebate_app.domain.folding import Now, fold_profile, fold_target
 from rebate_app.domain.messages import BonusTarget, Cursor, LineTarget, Message
-from rebate_app.domain.rules import RuleBook
+from rebate_app.domain.rules import RuleBook, RuleVersion
 from rebate_app.domain.suspense import fold_bind, fold_cursor, fold_id_target
-from rebate_app.lane.outbox import Outbox
+from rebate_app.lane.outbox import Outbox, Outgoing
 from rebate_app.lane.stage import Record
 from rebate_app.lane.store import Overlay, Store
+from rebate_app.wire.topics import VERSION_PREFIX
 from rebate_app.wire.internal import ForeignMessageError, decode_message, encode_message, is_internal
 from rebate_app.wire.user_facts import decode_user
 from tables.accounts import COUNTERS, COUNTERS_KEY, AccountsChunk
@@ -31,8 +32,10 @@ class AccountsStage(Struct, frozen=True):
     source: str
     changelog: str
     dlt: str
+
     app: str
     rules: RuleBook
+    registry: str = "rebate-rules"
     name: str = NAME
 
     def session(self, overlay: Overlay, outbox: Outbox) -> AccountsSession:
@@ -45,6 +48,21 @@ class AccountsStage(Struct, frozen=True):
         return 0 if counters is None else counters.moving
 
 
+class RulesInUse(RuleBook):
+    """The rule book of one chunk, which notes the versions that it chose for lines."""
+
+    def __init__(self, rules: RuleBook) -> None:
+        super().__init__(rules.versions)
+        self.used: dict[str, RuleVersion] = {}
+
+    def in_force(self, paid_at: int) -> RuleVersion | None:
+        """Return the version in force, and note it."""
+        version = super().in_force(paid_at)
+        if version is not None:
+            self.used[version.version] = version
+        return version
+
+
 class AccountsSession:
     """One chunk of `rebate-user-log`."""
 
@@ -52,6 +70,7 @@ class AccountsSession:
         self._stage = stage
         self._outbox = outbox
         self._accounts = AccountsChunk(overlay)
+        self._rules = RulesInUse(stage.rules)
 
     def take(self, record: Record) -> None:
         """Fold one record into its account; dead-letter what cannot be used."""
@@ -89,7 +108,7 @@ class AccountsSession:
         return self._take_target(message, now)
 
     def _take_target(self, target: LineTarget | BonusTarget, now: Now) -> list[Message]:
-        return fold_target(target.to, self._accounts.user(target.to), target, now, self._stage.rules)
+        return fold_target(target.to, self._accounts.user(target.to), target, now, self._rules)
 
     def _moving(self, cause: Bind | Cursor, now: Now) -> list[Message]:
         """Fold what moves lines, and keep count of the ids that are not done (for `rebate lag --wait`)."""
@@ -105,7 +124,12 @@ class AccountsSession:
         return messages
 
     def finish(self) -> None:
-        """Write the changed accounts to the overlay."""
+        """Record the rule versions that were used for the first time; write the changed accounts."""
+        for version in self._rules.used.values():
+            if self._accounts.first_use(version.version):
+                key = (VERSION_PREFIX + version.version).encode()
+                value = version.content_hash.encode()
+                self._outbox.send_raw(Outgoing(self._stage.registry, key, value, 0, (), 0))
         self._accounts.flush()
 
     def _refuse(self, record: Record, fault: Fault) -> None:

@@ -7,11 +7,12 @@ from msgspec import Struct
 from rebate_app.domain.attribution import parse_user_id_fields
 from rebate_app.domain.faults import Fault, RefusedError
 from rebate_app.domain.folding import Now, fold_order
-from rebate_app.lane.outbox import Outbox
+from rebate_app.lane.outbox import Outbox, Outgoing
 from rebate_app.lane.stage import Record
 from rebate_app.lane.store import Overlay, Store
 from rebate_app.wire.internal import encode_message
 from rebate_app.wire.order_facts import decode_order
+from rebate_app.wire.topics import USER_ID_FIELDS_KEY
 from tables.order_lines import OrderLinesChunk
 
 from .dead_letters import dead_letter
@@ -27,8 +28,10 @@ class OrderLinesStage(Struct, frozen=True):
     changelog: str
     user_log: str
     dlt: str
+
     app: str
     user_id_fields: str
+    registry: str = "rebate-rules"
     name: str = NAME
 
     def session(self, overlay: Overlay, outbox: Outbox) -> OrderLinesSession:
@@ -68,7 +71,10 @@ class OrderLinesSession:
             self._outbox.send(self._stage.user_log, key, value, record.timestamp)
 
     def finish(self) -> None:
-        """Write the changed lines to the overlay."""
+        """Record the first time how ids were read (contracts.md 6); write the changed lines."""
+        if self._lines.first_use():
+            key, value = USER_ID_FIELDS_KEY.encode(), self._stage.user_id_fields.encode()
+            self._outbox.send_raw(Outgoing(self._stage.registry, key, value, 0, (), 0))
         self._lines.flush()
 
     def _refuse(self, record: Record, fault: Fault, stage: str) -> None:

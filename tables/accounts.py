@@ -12,6 +12,7 @@ and one with a hundred thousand. Lists need no scan: every list has an index by 
 | `p U` | profile facts |
 | `u N` / `i N` | the partition's N-th user / attribution id |
 | `#` | counters of the partition |
+| `v VERSION` | a rule version that the partition has used |
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ ID_LINE_NAME = RecordKind("N", str)
 ID_NAME = RecordKind("i", str)
 COUNTERS = RecordKind("#", Counters)
 COUNTERS_KEY = b"#"
+USED_RULE = RecordKind("v", str)
 
 
 class AccountsChunk:
@@ -64,6 +66,14 @@ class AccountsChunk:
             counters = Counters()
             self.records.add(COUNTERS_KEY, counters)
         return counters
+
+    def first_use(self, version: str) -> bool:
+        """Note that the partition used a rule version; return whether it is the first time."""
+        key = USED_RULE.key(version)
+        if self.records.get(USED_RULE, key) is not None:
+            return False
+        self.records.put(key, version)
+        return True
 
     def user(self, user_id: str) -> UserRecords:
         """Return a user's records; a user comes to be when the head is first asked for."""

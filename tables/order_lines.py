@@ -12,13 +12,22 @@ from .records import ChunkRecords, RecordKind
 
 NAME = "order_lines"
 LINE = RecordKind("", LineState)
+USED_KEY = b"#"
 
 
 class OrderLinesChunk:
     """The lines that a chunk works on."""
 
     def __init__(self, overlay: Overlay) -> None:
+        self._overlay = overlay
         self._records = ChunkRecords(overlay)
+
+    def first_use(self) -> bool:
+        """Note that the partition has read lines; return whether it is the first time."""
+        if self._overlay.get(USED_KEY) is not None:
+            return False
+        self._overlay.put(USED_KEY, b"1")
+        return True
 
     def line(self, line: str) -> LineState:
         """Return the line's state, a fresh one for a line never seen; it may be changed in place."""

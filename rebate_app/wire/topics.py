@@ -10,6 +10,8 @@ FOREVER_MS = "-1"
 RECORD_BYTES_MAX = 1_048_576  # what one fact may weigh on the wire
 STATE_BYTES_MAX = 8 * 1_048_576  # a line with every limit reached, a dead letter with its headers
 COMPACTION_LAG_MS = "60000"
+VERSION_PREFIX = "version "  # keys of the registry of used rules
+USER_ID_FIELDS_KEY = "user_id_fields"
 SEGMENT_MS = "86400000"
 
 

@@ -1,0 +1,110 @@
+"""The one composition root: settings in, a Faust app with tables, agents and web views out."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import agents
+import agents.attach
+import tables
+import tables.declare
+from agents.accounts import AccountsStage
+from agents.order_lines import OrderLinesStage
+from rebate_app.lane.connection import client_options
+from rebate_app.lane.lane import Lane
+from rebate_app.lane.manager import LaneTableManager
+from rebate_app.lane.transport import LaneTransport
+from rebate_app.order_service import OrderService
+from rebate_app.settings import ConfigurationError, Settings, load_settings
+from rebate_app.wire.rule_files import load_rules
+from rebate_app.wire.topics import Topics
+from rebate_app.worker import RebateWorkerApp
+
+QUIET_LOGGERS = ("aiokafka", "faust", "mode", "asyncio")
+"""Faust leaves the root logger at DEBUG, which costs a log record per send."""
+
+
+def create_app(settings: Settings | None = None) -> RebateWorkerApp:
+    """Return the app for these settings (default: the environment's); ConfigurationError if they do not fit."""
+    settings = load_settings() if settings is None else settings
+    _check_import_names()
+    topics = Topics.of(settings)
+    rules = load_rules(settings.rules)
+    options = client_options(settings)
+    app = RebateWorkerApp(settings=settings, rules=rules, **_faust_settings(settings))
+    stages = [
+        OrderLinesStage(
+            source=topics.orders,
+            changelog=topics.lines_changelog,
+            user_log=topics.user_log,
+            dlt=topics.orders_dlt,
+            registry=topics.rules,
+            app=settings.app_id,
+            user_id_fields=settings.user_id_fields,
+        ),
+        AccountsStage(
+            source=topics.user_log,
+            changelog=topics.accounts_changelog,
+            dlt=topics.user_log_dlt,
+            registry=topics.rules,
+            app=settings.app_id,
+            rules=rules,
+        ),
+    ]
+    app.lane = Lane(settings, options, stages, fatal=app.fatal)
+    app.transport = LaneTransport(app.conf.broker_consumer, app)
+    app.lane.use_thread(lambda: app.consumer.thread)
+    tables.declare.declare(app, settings, topics)
+    agents.attach.attach(app, app.lane, settings)
+    app.order_service = OrderService(settings)
+    for name in QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.INFO if name == "mode" else logging.WARNING)
+    return app
+
+
+def _check_import_names() -> None:
+    """Refuse when another distribution's `agents` or `tables` is imported in place of ours."""
+    home = Path(__file__).resolve().parent.parent
+    for package in (agents, tables):
+        found = Path(package.__file__ or "").resolve()
+        if found.parent.parent != home:
+            raise ConfigurationError(
+                f"import name {package.__name__!r} is {found}, not this application's: install it in its own "
+                "environment, without openai-agents and PyTables"
+            )
+
+
+def _faust_settings(settings: Settings) -> dict[str, Any]:
+    """Return Faust's settings: its own admin, web pages and guarantees are off, the lane has its own."""
+    session = settings.session_timeout
+    return {
+        "id": settings.scope,
+        "env_prefix": "REBATE_FAUST_",
+        "broker": ";".join(f"kafka://{address.strip()}" for address in settings.broker.split(",")),
+        "datadir": str(settings.datadir / f"faust-{settings.web_port}"),
+        "web_host": settings.web_host,
+        "web_bind": settings.web_host,
+        "web_port": settings.web_port,
+        "canonical_url": settings.own_url,
+        "web_router_enabled": False,
+        "web_tables_enabled": False,
+        "web_stats_enabled": False,
+        "web_graph_enabled": False,
+        "web_metrics_enabled": False,
+        "topic_disable_leader": True,
+        "topic_allow_declare": False,
+        "topic_partitions": settings.partitions,
+        "table_standby_replicas": 0,
+        "stream_wait_empty": True,
+        "stream_buffer_maxsize": 64,
+        "stream_recovery_delay": 0.0,
+        "broker_commit_interval": 0.2,
+        "broker_session_timeout": session,
+        "broker_heartbeat_interval": session / 5,
+        "broker_request_timeout": max(40.0, session + 10),
+        "broker_rebalance_timeout": max(30.0, session),
+        "broker_max_poll_interval": 300.0,
+        "TableManager": LaneTableManager,
+    }

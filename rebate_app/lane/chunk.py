@@ -1,0 +1,23 @@
+"""A chunk: what one fetch brought for one partition, and the positions that it covers."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from .stage import Record
+
+
+class Chunk(Struct, frozen=True):
+    """Records of one partition in order, with the reader's position before and after them.
+
+    The positions cover what a reader never sees as records (transaction markers, compacted
+    offsets), so consecutive chunks of a partition join without a gap: `end` of one is `begin` of
+    the next. `stable_end` is the last stable offset when it was fetched, for lag figures.
+    """
+
+    topic: str
+    partition: int
+    begin: int
+    end: int
+    stable_end: int
+    records: list[Record]

@@ -1,0 +1,31 @@
+"""How a lane fails: whose fault it is, and with which exit code a worker ends."""
+
+from __future__ import annotations
+
+from rebate_app.settings import EXIT_CONFIGURATION, EXIT_SOFTWARE, EXIT_TRY_AGAIN
+
+
+class LaneError(Exception):
+    """A failure that ends the worker; the message is one sentence for the operator."""
+
+    exit_code = EXIT_TRY_AGAIN
+
+
+class StateLostError(LaneError):
+    """State or input was lost or belongs to another topic: going on would be wrong, so it refuses."""
+
+    exit_code = EXIT_CONFIGURATION
+
+
+class FencedError(LaneError):
+    """Another worker has taken the partition over: nothing of ours can be read any more."""
+
+
+class BugError(LaneError):
+    """The stage raised on a record: a bug of ours, the record is named, nothing was committed."""
+
+    exit_code = EXIT_SOFTWARE
+
+
+class BrokerGoneError(LaneError):
+    """The broker has been away for longer than the deadline."""

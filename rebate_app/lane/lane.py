@@ -1,0 +1,158 @@
+"""All partitions that this worker owns, stage by stage: what agents, the consumer and the web ask."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from rebate_app.settings import Settings
+
+from .chunk import Chunk
+from .failures import LaneError
+from .partition import RUNNING, PartitionLane
+from .stage import Stage
+from .store import MemoryStore, Store
+from .transport import LaneThread
+
+OPEN_AT_ONCE_MAX = 8  # each producer has its own connections: 96 partitions must not storm the broker
+DRAIN_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+def _new_memory_store(stage: Stage, partition: int) -> Store:
+    del stage, partition
+    return MemoryStore()
+
+
+class Lane:
+    """The lane of one worker (implements LaneEnvironment for its partitions)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client_options: Mapping[str, Any],
+        stages: list[Stage],
+        *,
+        fatal: Callable[[LaneError], None],
+        new_store: Callable[[Stage, int], Store] = _new_memory_store,
+    ) -> None:
+        self.settings = settings
+        self.client_options = client_options
+        self.stages = {stage.source: stage for stage in stages}
+        self.partitions: dict[tuple[str, int], PartitionLane] = {}
+        self.settled = False  # whether the last assignment is open and running
+        self._fatal = fatal
+        self._new_store = new_store
+        self._thread: Callable[[], LaneThread] | None = None
+        self._committed: dict[tuple[str, int], tuple[int, int]] = {}
+
+    def use_thread(self, thread: Callable[[], LaneThread]) -> None:
+        """Tell where the consumer lives; it comes to be after the lane."""
+        self._thread = thread
+
+    @property
+    def thread(self) -> LaneThread:
+        """Return the consumer's thread."""
+        if self._thread is None:
+            raise RuntimeError("the lane has no consumer yet")
+        return self._thread()
+
+    def submit(self, chunk: Chunk) -> None:
+        """Hand a chunk to its partition, which works on it in its own task."""
+        partition = self.partitions.get((chunk.topic, chunk.partition))
+        if partition is not None:
+            partition.submit(chunk)
+
+    async def take_over(self, assigned: set[tuple[str, int]]) -> None:
+        """Own exactly the assigned partitions: open new ones, open kept ones again, drop the others."""
+        for key in set(self.partitions) - assigned:
+            await self.partitions.pop(key).give_up()
+        for key in assigned - set(self.partitions):
+            stage = self.stages[key[0]]
+            self.partitions[key] = PartitionLane(stage, key[1], self._new_store(stage, key[1]), self)
+        self._committed = {}
+        gate = asyncio.Semaphore(OPEN_AT_ONCE_MAX)
+
+        async def open_one(lane: PartitionLane) -> None:
+            async with gate:
+                await lane.open_until_deadline()
+            lane.start()
+            self.seek(lane.stage.source, lane.partition, lane.next_offset)
+
+        await asyncio.gather(*(open_one(self.partitions[key]) for key in sorted(assigned)))
+        self.settled = True
+
+    async def suspend(self) -> None:
+        """Take no more chunks until the next assignment; stores are kept."""
+        self.settled = False
+        await asyncio.gather(*(lane.stop() for lane in self.partitions.values()))
+
+    async def drain(self) -> None:
+        """Finish and commit what was submitted, within a bound."""
+        await asyncio.gather(*(lane.drain(DRAIN_S) for lane in self.partitions.values()))
+
+    def offsets_to_commit(self) -> dict[tuple[str, int], tuple[int, int]]:
+        """Return (watermark + 1, unfinished work) of the partitions for which it changed."""
+        offsets = {}
+        for key, lane in self.partitions.items():
+            if lane.state == RUNNING and lane.store.watermark is not None:
+                now = (lane.next_offset, lane.unfinished)
+                if self._committed.get(key) != now:
+                    offsets[key] = now
+        return offsets
+
+    def offsets_committed(self, offsets: Mapping[tuple[str, int], tuple[int, int]]) -> None:
+        """Remember what the group has."""
+        self._committed.update(offsets)
+
+    def stable_end(self, topic: str, partition: int) -> int:
+        """Return the last stable offset of a partition, as the last fetch told it."""
+        from faust.types import TP
+
+        told = self.thread.stable_end(TP(topic, partition))
+        lane = self.partitions[topic, partition]
+        return max(lane.position, told or 0, lane.stable_end)
+
+    # -- LaneEnvironment
+
+    async def source_offsets(self, topic: str, partition: int) -> tuple[int, int, int | None]:
+        """Return (log start, end, offset committed by the group or None)."""
+        tp = TopicPartition(topic, partition)
+
+        async def ask(consumer: Any) -> tuple[int, int, int | None]:
+            begin = (await consumer.beginning_offsets([tp]))[tp]
+            end = (await consumer.end_offsets([tp]))[tp]
+            return begin, end, await consumer.committed(tp)
+
+        begin, end, committed = await self.thread.ask(ask)
+        return begin, end, committed
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Have the reader go on at that offset, and fetch."""
+        tp = TopicPartition(topic, partition)
+
+        def do(consumer: Any) -> None:
+            consumer.seek(tp, offset)
+            consumer.resume(tp)
+
+        self.thread.post(do)
+
+    def pause(self, topic: str, partition: int) -> None:
+        """Have the reader fetch nothing more of that partition."""
+        self.thread.post(lambda consumer: consumer.pause(TopicPartition(topic, partition)))
+
+    def resume(self, topic: str, partition: int) -> None:
+        """Have the reader fetch again."""
+        self.thread.post(lambda consumer: consumer.resume(TopicPartition(topic, partition)))
+
+    def fatal(self, error: LaneError) -> None:
+        """End the worker with the error's exit code."""
+        self._fatal(error)
+
+    def fault_point(self, name: str) -> None:
+        """Named place at which the fault rig may act; nothing here."""

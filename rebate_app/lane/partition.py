@@ -1,0 +1,281 @@
+"""One partition of one stage: fence, restore, then chunk after chunk, strictly in order (design.md 3).
+
+The state machine is OPENING → RUNNING → CLOSED, with RUNNING → OPENING after any failure whose
+outcome is unknown: what was computed is dropped, the fence decides what had been committed, and the
+changelog says where to go on. Nothing is guessed and nothing is skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from aiokafka.errors import KafkaError
+
+
+from .chunk import Chunk
+from .failures import BrokerGoneError, BugError, LaneError, StateLostError
+from .outbox import Outbox
+from .ports import LaneEnvironment
+from .producers import PartitionProducers
+from .restore import RestoreStalledError, restore
+from .stage import Record, Stage
+from .store import WATERMARK_KEY, Overlay, Store, Watermark, encode_watermark
+
+OPENING, RUNNING, CLOSED = "opening", "running", "closed"
+
+CHUNK_RECORDS_MAX = 4_000
+BUFFER_RECORDS_HIGH = 20_000
+BUFFER_RECORDS_LOW = 5_000
+YIELD_AFTER_S = 0.005
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 10.0
+RETRYABLE = (KafkaError, OSError, asyncio.TimeoutError, RestoreStalledError)
+
+log = logging.getLogger(__name__)
+
+
+class PartitionLane:
+    """The only writer of one partition of a table while it runs."""
+
+    def __init__(self, stage: Stage, partition: int, store: Store, environment: LaneEnvironment) -> None:
+        self.stage = stage
+        self.partition = partition
+        self.store = store
+        self.state = OPENING
+        self.position = 0  # of the source: everything before it is held by the store
+        self.stable_end = 0
+        self.restore_progress = (0, 0)
+        self._environment = environment
+        settings = environment.settings
+        self._producers = PartitionProducers(
+            f"{settings.scope}-{stage.source}-{partition}",
+            environment.client_options,
+            transaction_timeout=settings.transaction_timeout,
+            partitions=settings.partitions,
+        )
+        self._buffer: deque[Chunk] = deque()
+        self._buffered = 0
+        self._expected = 0
+        self._paused = False
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """Return stage and partition, for logs."""
+        return f"{self.stage.name}/{self.partition}"
+
+    @property
+    def next_offset(self) -> int:
+        """Return watermark + 1: the source offset at which reading has to go on."""
+        watermark = self.store.watermark
+        return 0 if watermark is None else watermark.offset + 1
+
+    @property
+    def unfinished(self) -> int:
+        """Return how much work the partition has sent itself and not yet done."""
+        return self.stage.unfinished(self.store)
+
+    async def open(self) -> None:
+        """Fence older owners, then restore, then check that state and source belong together."""
+        self.state = OPENING
+        await self._producers.fence()
+        await restore(
+            self._environment.client_options,
+            self.stage.changelog,
+            self.partition,
+            self.store,
+            self._progress,
+        )
+        await self._check_source()
+        self._expected = self.position = self.next_offset
+
+    async def open_until_deadline(self) -> None:
+        """Open, with back-off and jitter while the broker is away; BrokerGoneError after the deadline."""
+        limit = self._environment.settings.broker_deadline
+        deadline = time.monotonic() + limit
+        backoff = BACKOFF_FIRST_S
+        while True:
+            try:
+                return await self.open()
+            except RETRYABLE as error:
+                if time.monotonic() > deadline:
+                    raise BrokerGoneError(f"the broker has been away for {limit:.0f} s: {error!r}") from error
+                log.warning("lane %s cannot open yet: %r", self.name, error)
+                await asyncio.sleep(backoff * random.uniform(0.5, 1.5))
+                backoff = min(backoff * 2, BACKOFF_MAX_S)
+
+    def _progress(self, position: int, end: int) -> None:
+        self.restore_progress = (position, end)
+
+    async def _check_source(self) -> None:
+        source = self.stage.source
+        watermark = self.store.watermark
+        count = self._environment.settings.partitions
+        if watermark is not None and (watermark.topic != source or watermark.partitions != count):
+            raise StateLostError(
+                f"the state of {self.name} was made from {watermark.topic} with {watermark.partitions} partitions, "
+                f"not from {source} with {count}: use a new REBATE_APP_ID to build it anew"
+            )
+        begin, end, committed = await self._environment.source_offsets(source, self.partition)
+        needed = self.next_offset
+        if begin > needed:
+            raise StateLostError(
+                f"{source}/{self.partition} begins at {begin}, {needed} is needed: input was lost"
+            )
+        if end < needed:
+            raise StateLostError(
+                f"{source}/{self.partition} ends at {end}, the state holds up to {needed - 1}: it was re-created"
+            )
+        if committed is not None and committed > needed:
+            raise StateLostError(
+                f"the group committed {committed} on {source}/{self.partition}, the state holds up to {needed - 1}: "
+                "state was lost"
+            )
+
+    def start(self) -> None:
+        """Begin to take chunks; the caller has positioned the reader at `next_offset`."""
+        self.state = RUNNING
+        self._task = asyncio.create_task(self._run(), name=f"lane-{self.name}")
+
+    def submit(self, chunk: Chunk) -> None:
+        """Queue a chunk; one that does not join is dropped, and one with a gap before it is read again."""
+        if self.state != RUNNING or chunk.end <= self._expected:
+            return
+        if chunk.begin > self._expected:
+            self._environment.seek(self.stage.source, self.partition, self._expected)
+            return
+        self._buffer.append(chunk)
+        self._buffered += len(chunk.records)
+        self._expected = chunk.end
+        self._idle.clear()
+        self._arrived.set()
+        if self._buffered > BUFFER_RECORDS_HIGH and not self._paused:
+            self._paused = True
+            self._environment.pause(self.stage.source, self.partition)
+
+    async def _run(self) -> None:
+        try:
+            while self.state == RUNNING:
+                await self._arrived.wait()
+                await self._work()
+        except LaneError as error:
+            self._environment.fatal(error)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the worker must not go on
+            log.exception("lane %s failed", self.name)
+            self._environment.fatal(BugError(f"{self.name} failed: {error!r}"))
+
+    async def _work(self) -> None:
+        while self._buffer and self.state == RUNNING:
+            records, end, stable_end = self._next_records()
+            try:
+                if records:
+                    await self._commit(records)
+            except RETRYABLE as error:
+                await self._reopen(error)
+                return
+            self.position = max(self.position, end)
+            self.stable_end = max(stable_end, self.position)
+            self._resume_when_low()
+        if not self._buffer:
+            self._arrived.clear()
+            self._idle.set()
+
+    def _next_records(self) -> tuple[list[Record], int, int]:
+        """Take whole chunks while they fit; a chunk larger than the bound is worked on alone."""
+        records: list[Record] = []
+        end = stable_end = self.position
+        while self._buffer and (
+            not records or len(records) + len(self._buffer[0].records) <= CHUNK_RECORDS_MAX
+        ):
+            chunk = self._buffer.popleft()
+            self._buffered -= len(chunk.records)
+            records += chunk.records
+            end, stable_end = chunk.end, chunk.stable_end
+        return records, end, stable_end
+
+    def _resume_when_low(self) -> None:
+        if self._paused and self._buffered < BUFFER_RECORDS_LOW:
+            self._paused = False
+            self._environment.resume(self.stage.source, self.partition)
+
+    async def _commit(self, records: Sequence[Record]) -> None:
+        """Compute the records on an overlay, commit everything in one transaction, then make it visible."""
+        first = self.next_offset
+        records = [record for record in records if record.offset >= first]
+        if not records:
+            return
+        overlay, outbox = Overlay(self.store), Outbox()
+        await self._compute(records, overlay, outbox)
+        overlay.changes[WATERMARK_KEY] = encode_watermark(
+            Watermark(records[-1].offset, self.stage.source, self._environment.settings.partitions)
+        )
+        self._environment.fault_point("before-commit")
+        last = await self._producers.commit(
+            outbox.records, self.stage.changelog, self.partition, overlay.changes
+        )
+        self._environment.fault_point("committed")
+        self.store.apply(overlay.changes, last + 1)
+
+    async def _compute(self, records: Sequence[Record], overlay: Overlay, outbox: Outbox) -> None:
+        session = self.stage.session(overlay, outbox)
+        yield_at = time.perf_counter() + YIELD_AFTER_S
+        for record in records:
+            try:
+                session.take(record)
+            except Exception as error:
+                raise BugError(
+                    f"{self.name} failed on {record.topic}/{record.partition}/{record.offset}: {error!r}"
+                ) from error
+            if time.perf_counter() >= yield_at:
+                await asyncio.sleep(0)
+                yield_at = time.perf_counter() + YIELD_AFTER_S
+        session.finish()
+
+    async def _reopen(self, cause: BaseException) -> None:
+        """Drop what was computed and begin again at the fence, with back-off, until the deadline."""
+        log.warning("lane %s begins again at the fence: %r", self.name, cause)
+        self._drop_buffer()
+        await self.open_until_deadline()
+        if self.state == OPENING:
+            self.state = RUNNING
+            self._environment.seek(self.stage.source, self.partition, self._expected)
+
+    def _drop_buffer(self) -> None:
+        self._buffer.clear()
+        self._buffered = 0
+        self._arrived.clear()
+        self._idle.set()
+        self._paused = False
+
+    async def drain(self, timeout: float) -> bool:
+        """Finish what was submitted, at most that long; return whether all of it is committed."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """Take no more chunks and drop what is not committed; the store stays."""
+        self.state = CLOSED
+        self._drop_buffer()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await self._producers.close()
+
+    async def give_up(self) -> None:
+        """Stop for good: another worker owns the partition, so its records go."""
+        await self.stop()
+        self.store.clear()
+        self.store.close()

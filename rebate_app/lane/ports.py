@@ -1,0 +1,41 @@
+"""What a partition's lane needs of the worker around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rebate_app.settings import Settings
+
+from .failures import LaneError
+
+
+class LaneEnvironment(Protocol):
+    """The worker, as one partition sees it."""
+
+    settings: Settings
+    client_options: Mapping[str, Any]
+
+    async def source_offsets(self, topic: str, partition: int) -> tuple[int, int, int | None]:
+        """Return (log start, end, offset committed by the group or None)."""
+        ...
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Have the reader go on at that offset."""
+        ...
+
+    def pause(self, topic: str, partition: int) -> None:
+        """Have the reader fetch nothing more of that partition."""
+        ...
+
+    def resume(self, topic: str, partition: int) -> None:
+        """Have the reader fetch again."""
+        ...
+
+    def fatal(self, error: LaneError) -> None:
+        """End the worker with the error's exit code."""
+        ...
+
+    def fault_point(self, name: str) -> None:
+        """Named place at which the fault rig may kill or freeze the process."""
+        ...

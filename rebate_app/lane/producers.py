@@ -1,0 +1,145 @@
+"""Two transactional producers per partition, used in turn: the fence and the commit (design.md 3).
+
+aiokafka waits 20 ms when one producer begins a transaction right after its last one; with two in
+turn a chunk costs 3 ms. Both are initialised at takeover, which makes the broker abort what an
+older owner left open, finish what it had committed, and refuse every later write of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.partitioner import murmur2
+from aiokafka.structs import RecordMetadata
+
+from rebate_app.wire.topics import STATE_BYTES_MAX
+
+from .failures import FencedError
+from .outbox import Outgoing
+
+IN_TURN = 2
+BATCH_BYTES_MAX = 512 * 1_024
+
+
+@lru_cache(maxsize=200_000)
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition of a key: murmur2, as Kafka's default partitioner."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+class PartitionProducers:
+    """The producers of one source partition. Whoever has initialised them last is the only writer."""
+
+    def __init__(
+        self,
+        transactional_id: str,
+        options: Mapping[str, Any],
+        *,
+        transaction_timeout: float,
+        partitions: int,
+    ) -> None:
+        self._ids = [f"{transactional_id}-{turn}" for turn in range(IN_TURN)]
+        self._options = dict(options)
+        self._timeout_ms = int(transaction_timeout * 1_000)
+        self._partitions = partitions
+        self._producers: list[AIOKafkaProducer] = []
+        self._turn = 0
+
+    async def fence(self) -> None:
+        """Initialise every id: older owners are fenced and their transactions ended when this returns."""
+        await self.close()
+        self._producers = [
+            AIOKafkaProducer(
+                transactional_id=name,
+                transaction_timeout_ms=self._timeout_ms,
+                max_batch_size=BATCH_BYTES_MAX,
+                max_request_size=STATE_BYTES_MAX,
+                linger_ms=0,
+                **self._options,
+            )
+            for name in self._ids
+        ]
+        await asyncio.gather(*(producer.start() for producer in self._producers))
+
+    async def commit(
+        self,
+        outgoing: Sequence[Outgoing],
+        changelog: str,
+        partition: int,
+        changes: Mapping[bytes, bytes | None],
+    ) -> int:
+        """Send everything in one transaction; return the changelog offset of the last change.
+
+        Every send is awaited before the commit, since aiokafka's commit does not notice a failed
+        one. FencedError: another owner has taken over. Any other error: the outcome is unknown.
+        """
+        producer = self._producers[self._turn]
+        self._turn = (self._turn + 1) % IN_TURN
+        try:
+            await producer.begin_transaction()
+            sent = [await _send(producer, *batch) for batch in self._batches(producer, outgoing)]
+            logged = [
+                await _send(producer, *batch)
+                for batch in _changelog_batches(producer, changelog, partition, changes)
+            ]
+            await asyncio.gather(*(future for future, _ in sent))
+            last: RecordMetadata = (await asyncio.gather(*(future for future, _ in logged)))[-1]
+            await producer.commit_transaction()
+        except ProducerFenced as error:
+            raise FencedError(f"another worker has taken {changelog}/{partition} over") from error
+        return int(last.offset) + logged[-1][1] - 1
+
+    def _batches(
+        self, producer: AIOKafkaProducer, outgoing: Sequence[Outgoing]
+    ) -> list[tuple[Any, str, int]]:
+        targets: dict[tuple[str, int], list[Outgoing]] = {}
+        for record in outgoing:
+            partition = record.partition
+            if partition is None:
+                partition = partition_of(record.key or b"", self._partitions)
+            targets.setdefault((record.topic, partition), []).append(record)
+        batches = []
+        for (topic, partition), records in targets.items():
+            rows = ((r.timestamp_ms, r.key, r.value, list(r.headers)) for r in records)
+            batches += [(batch, topic, partition) for batch in _fill(producer, rows)]
+        return batches
+
+    async def close(self) -> None:
+        """End the producers; an open transaction is left to the next owner's fence."""
+        producers, self._producers = self._producers, []
+        for producer in producers:
+            try:
+                await asyncio.wait_for(producer.stop(), timeout=5)
+            except (KafkaError, asyncio.TimeoutError):
+                continue
+
+
+def _changelog_batches(
+    producer: AIOKafkaProducer, topic: str, partition: int, changes: Mapping[bytes, bytes | None]
+) -> list[tuple[Any, str, int]]:
+    rows = ((None, key, value, []) for key, value in changes.items())
+    return [(batch, topic, partition) for batch in _fill(producer, rows)]
+
+
+def _fill(producer: AIOKafkaProducer, rows: Any) -> list[Any]:
+    """Return batches that hold the rows in order; a batch always takes its first row, whatever its size."""
+    batches = []
+    batch = producer.create_batch()
+    for timestamp, key, value, headers in rows:
+        if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
+            batches.append(batch)
+            batch = producer.create_batch()
+            batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
+    if batch.record_count():
+        batches.append(batch)
+    return batches
+
+
+async def _send(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> tuple[Any, int]:
+    batch.close()
+    return await producer.send_batch(batch, topic, partition=partition), batch.record_count()

@@ -1,0 +1,69 @@
+"""Who owns which partition: the web room's port, told by the lane and the group's last assignment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rebate_app.lane.lane import Lane
+from rebate_app.lane.partition import RUNNING
+from rebate_app.lane.producers import partition_of
+from rebate_app.settings import Settings
+from rebate_app.web.ports import Local, Nobody, Place, Remote
+from rebate_app.wire.topics import Topics
+
+
+class LanePlacement:
+    """Answers from what this worker runs, else from the assignment that the group's leader sent along."""
+
+    def __init__(self, app: Any, lane: Lane, settings: Settings, topics: Topics) -> None:
+        self.partitions = settings.partitions
+        self._app = app
+        self._lane = lane
+        self._topics = topics
+
+    def partition_of(self, key: str) -> int:
+        """Return the partition of a log key."""
+        return partition_of(key.encode(), self.partitions)
+
+    def line_place(self, partition: int) -> Place:
+        """Return who has the order lines of that partition of `order_topic`."""
+        return self._place(self._topics.orders, self._topics.lines_changelog, partition)
+
+    def account_place(self, partition: int) -> Place:
+        """Return who has the accounts of that partition of the user log."""
+        return self._place(self._topics.user_log, self._topics.accounts_changelog, partition)
+
+    def _place(self, source: str, changelog: str, partition: int) -> Place:
+        lane = self._lane.partitions.get((source, partition))
+        if lane is not None:
+            if lane.state != RUNNING:
+                return Nobody(f"{source}/{partition} is being restored here")
+            stable_end = self._lane.stable_end(source, partition)
+            behind = lane.position < stable_end
+            lag = max(stable_end - lane.next_offset, 1) if behind else 0
+            return Local(lane.store, source, partition, lane.next_offset - 1, lag)
+        url = self._owner_url(changelog, partition)
+        if url is None:
+            return Nobody(f"nobody is known to own {source}/{partition} yet")
+        if url == str(self._app.conf.canonical_url).rstrip("/"):
+            return Nobody(f"{source}/{partition} is being taken over here")
+        return Remote(url)
+
+    def _owner_url(self, changelog: str, partition: int) -> str | None:
+        for url, topics in self._app.assignor.changelog_distribution.items():
+            if partition in topics.get(changelog, ()):
+                return str(url).rstrip("/")
+        return None
+
+    def readiness(self) -> tuple[bool, str]:
+        """Return (ready, reason): joined, and every assigned partition restored and being processed."""
+        if self._lane.settled:
+            return True, "ready"
+        restoring = [lane for lane in self._lane.partitions.values() if lane.state != RUNNING]
+        if restoring:
+            done = [
+                f"{lane.name} at {lane.restore_progress[0]} of {lane.restore_progress[1]}"
+                for lane in restoring
+            ]
+            return False, "restoring " + ", ".join(sorted(done)[:8])
+        return False, "joining the consumer group"

@@ -1,0 +1,129 @@
+"""The worker's life: what is checked before it joins, and how it ends, always with the right exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+import faust
+from yarl import URL
+
+from rebate_app.domain.rules import RuleBook
+from rebate_app.lane.admin import BrokerUnavailableError, ensure_topics
+from rebate_app.lane.failures import LaneError
+from rebate_app.lane.lane import Lane
+from rebate_app.lane.registry import check_registry
+from rebate_app.order_service import OrderService
+from rebate_app.settings import (
+    EXIT_CONFIGURATION,
+    EXIT_TRY_AGAIN,
+    EXIT_UNAVAILABLE,
+    ConfigurationError,
+    Settings,
+)
+from rebate_app.wire.topics import Topics
+
+STOP_WITHIN_S = 9.0  # SIGTERM drains and ends within 10 s, whatever hangs
+FATAL_WITHIN_S = 5.0
+CONNECT_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+def leave(code: int) -> None:
+    """End the process at once with that exit code, its log written."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+class RebateWorkerApp(faust.App):  # type: ignore[misc]
+    """A Faust app that verifies its surroundings before it joins and never hangs at its end."""
+
+    lane: Lane
+    order_service: OrderService
+
+    def __init__(self, *args: Any, settings: Settings, rules: RuleBook, **kwargs: Any) -> None:
+        self.settings = settings
+        self.rules = rules
+        self._ending = False
+        super().__init__(*args, **kwargs)
+
+    async def on_first_start(self) -> None:
+        """Make the folder for this worker's files, parents included."""
+        self.conf.datadir.mkdir(parents=True, exist_ok=True)
+        await super().on_first_start()
+
+    async def on_start(self) -> None:
+        """Check URL, topics and rules; a fault of the surroundings is one sentence and an exit code."""
+        try:
+            await self._check_surroundings()
+        except ConfigurationError as error:
+            log.critical("%s", error)
+            leave(EXIT_CONFIGURATION)
+        except BrokerUnavailableError as error:
+            log.critical("%s", error)
+            leave(EXIT_UNAVAILABLE)
+        if self.settings.advertised_url:
+            self.conf.canonical_url = URL(self.settings.own_url)
+        await super().on_start()
+
+    async def _check_surroundings(self) -> None:
+        for url in {self.settings.own_url, str(self.conf.canonical_url)}:
+            await asyncio.get_running_loop().run_in_executor(None, _refuse_taken, url)
+        await ensure_topics(self.settings)
+        await check_registry(self.settings, Topics.of(self.settings), self.rules)
+
+    def fatal(self, error: LaneError) -> None:
+        """End the worker with the error's exit code: drop what is open, leave the group, go."""
+        if self._ending:
+            return
+        self._ending = True
+        log.critical("%s", error)
+        _leave_after(FATAL_WITHIN_S, error.exit_code)
+        self._fatal_task = asyncio.ensure_future(self._end(error.exit_code))
+
+    async def _end(self, code: int) -> None:
+        try:
+            await asyncio.wait_for(self.lane.suspend(), FATAL_WITHIN_S / 2)
+            await asyncio.wait_for(self.lane.thread.ask(lambda consumer: consumer.stop()), FATAL_WITHIN_S / 2)
+        except Exception as error:  # noqa: BLE001 - it ends in any case
+            log.warning("not everything ended in order: %r", error)
+        leave(code)
+
+    async def stop(self) -> None:
+        """Stop in order, within the bound: what hangs is cut off with exit code 75."""
+        _leave_after(STOP_WITHIN_S, EXIT_TRY_AGAIN)
+        await super().stop()
+
+    async def on_stop(self) -> None:
+        """Close the producer for writes over HTTP."""
+        await self.order_service.close()
+        await super().on_stop()
+
+
+def _leave_after(seconds: float, code: int) -> None:
+    timer = threading.Timer(seconds, leave, args=(code,))
+    timer.daemon = True
+    timer.start()
+
+
+def _refuse_taken(url: str) -> None:
+    """Refuse to start when somebody answers at this worker's own address already."""
+    parts = urlsplit(url)
+    try:
+        connection = socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 80), CONNECT_S)
+    except OSError:
+        return
+    connection.close()
+    raise ConfigurationError(
+        f"somebody answers at {url} already: give every worker its own REBATE_WEB_PORT, REBATE_ADVERTISED_URL "
+        "and REBATE_DATADIR"
+    )
