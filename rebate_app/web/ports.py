@@ -7,11 +7,23 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from rebate_app.lane.connection import BrokerAwayError  # raised by Sender: 503 + Retry-After
 from rebate_app.lane.store import Readable
+
+__all__ = [
+    "BrokerAwayError",
+    "Clock",
+    "Local",
+    "Nobody",
+    "Place",
+    "Placement",
+    "Remote",
+    "Sender",
+]
 
 
 class Local(Struct, frozen=True):
-    """This worker may answer: the partition's committed records and up to where they hold.
+    """The worker that was asked may answer: the partition's committed records and up to where they hold.
 
     `offset` is the last source offset that they hold (-1: none yet), `lag` 0 when a read_committed
     reader would find nothing after it. `stale`: a standby's or kept store's records.
@@ -61,10 +73,6 @@ class Placement(Protocol):
     def readiness(self) -> tuple[bool, str]:
         """Return (ready, reason): joined, and every assigned partition restored and being processed."""
         ...
-
-
-class BrokerAwayError(Exception):
-    """The broker did not take the records in time; nothing is known to be lost: 503 + Retry-After."""
 
 
 class Sender(Protocol):

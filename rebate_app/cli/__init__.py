@@ -1,0 +1,1 @@
+"""The commands: `rebate …`, and the demonstration behind `make run`."""
