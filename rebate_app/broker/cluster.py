@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from .jars import DEFAULT_JARS_HOME, ensure_jars
 from .java import find_java
-from .local import START_SECONDS_MAX, STOP_SECONDS_MAX
+from .local import START_SECONDS_MAX
 from .member import Member, finish, live, new_cluster_id
 from .node import Node
 from .ports import free_port, require_free
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .process import Running
+
+#: The last nodes have no quorum left to tell that they go, would wait for one, and recover anyway.
+NODE_STOP_SECONDS_MAX = 5.0
 
 
 class LocalCluster:
@@ -57,7 +60,7 @@ class LocalCluster:
         return ",".join(node.address for node in self.nodes)
 
     def start(self) -> None:
-        """Return when every node answers and lists itself; raises BrokerError, and nothing is left running."""
+        """Return when every node serves; on a BrokerError nothing is left running."""
         for node in self.nodes:
             require_free(node.port)
         java = find_java()
@@ -83,7 +86,7 @@ class LocalCluster:
 
     def stop_node(self, number: int) -> bool:
         """End node `number`; the others go on. False if it did not run."""
-        return finish(self.nodes[number - 1].folder, term_seconds_max=STOP_SECONDS_MAX)
+        return finish(self.nodes[number - 1].folder, term_seconds_max=NODE_STOP_SECONDS_MAX)
 
     def pid(self, number: int) -> int | None:
         """Return the process id of node `number`, None while it does not run."""
@@ -93,7 +96,7 @@ class LocalCluster:
     def stop(self) -> None:
         """End all nodes, the last one first."""
         for node in reversed(self.nodes):
-            finish(node.folder, term_seconds_max=STOP_SECONDS_MAX)
+            finish(node.folder, term_seconds_max=NODE_STOP_SECONDS_MAX)
 
     def _launch(self, member: Member) -> Running:
         return member.launch(self.nodes, self._overrides)

@@ -49,8 +49,10 @@ def birth(pid: int) -> str | None:
         return None
     # pid (name) state ppid ...: a name can hold anything, also spaces and brackets.
     fields = stat.rpartition(")")[2].split()
-    state, started_ticks = fields[0], fields[19]
-    return None if state in "ZX" else f"{boot}/{started_ticks}"
+    state, threads, started_ticks = fields[0], int(fields[17]), fields[19]
+    # The first thread of a killed process can be gone while others still hold its files and ports.
+    gone = state == "X" or (state == "Z" and threads <= 1)
+    return None if gone else f"{boot}/{started_ticks}"
 
 
 def _birth_by_ps(pid: int) -> str | None:
