@@ -7,19 +7,18 @@ costs the same whether the user has ten lines or a hundred thousand.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 
 from msgspec import Struct, field
 
 from . import faults
 from .facts import PROFILES_MAX, Profile
-from .ledger import ALWAYS, NOTHING, Amounts, Entry, kind_of, postings
+from .ledger import NOTHING, Amounts
 from .messages import BonusTarget, BonusTerms, LineTarget
 from .rules import RuleBook
 from .sharing import bonus_amounts, buyer_amounts, buyer_bonus
-from .worth import CLOSED, CONFIRMED, DATED, OPEN, SETTLED_PHASE, Worth
+from .worth import Worth
 
-BUYER = "buyer"
-INVITER = "inviter"
 BUYER_CHAIN = ""
 CHAIN_SEPARATOR = " "  # no id contains a space
 
@@ -46,17 +45,13 @@ class Contribution(Struct, array_like=True, frozen=True, gc=False):
     terms: BonusTerms | None = None
     by: str = ""
 
-    @property
-    def present(self) -> bool:
-        """Whether the sender says that the line is this user's."""
-        return self.worth is not None or self.terms is not None
-
 
 class AccountLine(Struct, array_like=True):
     """What one line contributes to one user (format 1).
 
     `senders` maps `<chain>` to the last target: a chain is the sending inviters, buyer first,
     separated by spaces; for the buyer's own line it is ">" and the attribution id, or ">" alone.
+    `posted` is what the ledger's entries about the line sum to, as `role` and priced by `rule`.
     """
 
     format: int
@@ -68,13 +63,25 @@ class AccountLine(Struct, array_like=True):
     counted: str = ""  # the phase under which the head counts the line, "" when it does not
     counted_day: int | None = None
     updated_at: int = 0
+    role: str = ""
+    rule: str = ""
 
-    def effective(self) -> tuple[str, Contribution] | None:
-        """Return the one contribution that holds: the present one of the newest line version."""
-        present = [(name, item) for name, item in self.senders.items() if item.present]
-        if not present:
-            return None
-        return max(present, key=lambda pair: (pair[1].line_version, pair[0]))
+    def effective(self) -> Effective | None:
+        """Return the one contribution that holds: the present one of the newest line version.
+
+        While a line moves, the old and the new owner's bonus can both be here: the newer one holds.
+        """
+        held: Effective | None = None
+        for sender, said in self.senders.items():
+            if said.worth is None and said.terms is None:
+                continue
+            if held is None or (said.line_version, sender) > (held[1].line_version, held[0]):
+                held = sender, said
+        return held
+
+
+#: The sender of the contribution that holds, and the contribution.
+Effective = tuple[str, Contribution]
 
 
 class Head(Struct, array_like=True):
@@ -152,37 +159,49 @@ def chain_of(sender: str) -> tuple[str, ...]:
 
 
 def worth_of(contribution: Contribution) -> Worth:
-    """Return the worth that a present contribution is computed from."""
-    if contribution.terms is not None:
-        return contribution.terms.worth
-    assert contribution.worth is not None  # noqa: S101 - the caller asked `present` first
-    return contribution.worth
+    """Return the worth that a contribution which holds is computed from; ValueError for one that does not."""
+    worth = contribution.worth if contribution.terms is None else contribution.terms.worth
+    if worth is None:
+        raise ValueError("the line is not this user's through that sender")
+    return worth
 
 
-def pin_line(record: AccountLine, profiles: Profiles, rules: RuleBook) -> Pin | None:
-    """Choose rule version, level and inviter when the line first comes, or its paid time changed."""
+def known_pin(record: AccountLine) -> Pin | None:
+    """Return what priced the contribution that holds, None where nothing is pinned for it."""
     effective = record.effective()
+    if effective is None or worth_of(effective[1]).paid_at is None:
+        return None
+    return record.pins.get(_chain_key(effective))
+
+
+def pin_line(
+    record: AccountLine, effective: Effective | None, profiles: Callable[[], Profiles], rules: RuleBook
+) -> Pin | None:
+    """Return what prices the line, chosen when it first comes, and anew when its paid time changes.
+
+    None: it is nobody's business here, or was never paid. An inviter takes the buyer's rule version.
+    """
     if effective is None:
         return None
-    sender, contribution = effective
-    paid_at = worth_of(contribution).paid_at
+    terms, paid_at = effective[1].terms, worth_of(effective[1]).paid_at
     if paid_at is None:
         return None
-    chain = sender if contribution.terms is not None else BUYER_CHAIN
+    chain = _chain_key(effective)
     pin = record.pins.get(chain)
-    if pin is not None and pin.paid_at == paid_at:
+    if pin is not None and pin.paid_at == paid_at and (terms is None or pin.rule == terms.rule):
         return pin
-    if contribution.terms is not None:
-        rule = rules.named(contribution.terms.rule)
+    rule = rules.in_force(paid_at) if terms is None else rules.named(terms.rule)
+    if rule is None:
+        pin = Pin(paid_at, None, "", None)
     else:
-        in_force = rules.in_force(paid_at)
-        if in_force is None:
-            record.pins[chain] = pin = Pin(paid_at, None, "", None)
-            return pin
-        rule = in_force
-    level, inviter = profiles.in_force(paid_at)
-    record.pins[chain] = pin = Pin(paid_at, rule.version, rule.level(level).id, inviter)
+        level, inviter = profiles().in_force(paid_at)
+        pin = Pin(paid_at, rule.version, rule.level(level).id, inviter)
+    record.pins[chain] = pin
     return pin
+
+
+def _chain_key(effective: Effective) -> str:
+    return BUYER_CHAIN if effective[1].terms is None else effective[0]
 
 
 def amounts_of(record: AccountLine, pin: Pin | None, rules: RuleBook) -> Amounts:
@@ -192,18 +211,19 @@ def amounts_of(record: AccountLine, pin: Pin | None, rules: RuleBook) -> Amounts
         return NOTHING
     sender, contribution = effective
     rule = rules.named(pin.rule)
-    platform = record.line.partition(":")[0]
     if contribution.terms is not None:
         bps = rule.inviter_share_bps(len(chain_of(sender)), pin.level)
         return bonus_amounts(rule, contribution.terms, bps)
+    platform = record.line.partition(":")[0]
     return buyer_amounts(rule, worth_of(contribution), rule.level(pin.level).share_bps(platform))
 
 
+#: (inviter, chain, terms, line version) of a bonus.
 Outgoing = tuple[str, tuple[str, ...], BonusTerms, int]
 
 
 def bonus_for_next(user_id: str, record: AccountLine, pin: Pin | None, rules: RuleBook) -> Outgoing | None:
-    """Return (inviter, chain, terms, line version) of the bonus that the next inviter gets, None without one.
+    """Return the bonus that the next inviter gets, None without one.
 
     The chain ends after `max_levels` and at someone who already has a share of this line.
     """
@@ -220,79 +240,3 @@ def bonus_for_next(user_id: str, record: AccountLine, pin: Pin | None, rules: Ru
         platform = record.line.partition(":")[0]
         terms = buyer_bonus(rule, worth_of(contribution), rule.level(pin.level).share_bps(platform))
     return pin.inviter, chain, terms, contribution.line_version
-
-
-def post(
-    head: Head, record: AccountLine, after: Amounts, *, at: int, cause: str, rule: str | None
-) -> list[Entry]:
-    """Move the line's share from what was posted to `after`; return one entry per difference."""
-    before = record.posted
-    if before == after:
-        return []
-    effective = record.effective()
-    buys = effective is None or effective[1].terms is None
-    role = BUYER if buys else INVITER
-    entries = [
-        Entry(at, day, record.line, role, kind_of(e, s, h), e, s, h, cause, rule)
-        for day, e, s, h in postings(before, after)
-    ]
-    _add(head, before, -1)
-    _add(head, after, +1)
-    record.posted = after
-    return entries
-
-
-def _add(head: Head, amounts: Amounts, sign: int) -> None:
-    head.estimated += sign * amounts.estimated
-    head.held += sign * amounts.held
-    if amounts.settled and amounts.release_on is not None:
-        _add_settled(head, ALWAYS, amounts.release_on, sign * amounts.settled)
-    if amounts.on is None:
-        return
-    if amounts.later_settled and amounts.release_on is not None:
-        _add_settled(head, amounts.on, amounts.release_on, sign * amounts.later_settled)
-    _shift(head, amounts.on, -sign * amounts.estimated, sign * (amounts.later_held - amounts.held), 0)
-
-
-def _add_settled(head: Head, from_day: int, release_on: int, amount: int) -> None:
-    by_release = head.settled.setdefault(from_day, {})
-    by_release[release_on] = by_release.get(release_on, 0) + amount
-    if not by_release[release_on]:
-        del by_release[release_on]
-    if not by_release:
-        del head.settled[from_day]
-
-
-def _shift(head: Head, day: int, estimated: int, held: int, lines: int) -> None:
-    was = head.later.get(day, (0, 0, 0))
-    becomes = (was[0] + estimated, was[1] + held, was[2] + lines)
-    if becomes == (0, 0, 0):
-        head.later.pop(day, None)
-    else:
-        head.later[day] = becomes
-
-
-def count_line(head: Head, record: AccountLine) -> None:
-    """Count the line under open, settled or closed for its buyer, and no more when it left."""
-    effective = record.effective()
-    phase, day = "", None
-    if effective is not None and effective[1].terms is None:
-        worth = worth_of(effective[1])
-        phase = CLOSED if worth.punished == CONFIRMED else worth.phase
-        day = worth.from_day if phase == DATED else None
-    if (phase, day) == (record.counted, record.counted_day):
-        return
-    _count(head, record.counted, record.counted_day, -1)
-    _count(head, phase, day, +1)
-    record.counted, record.counted_day = phase, day
-
-
-def _count(head: Head, phase: str, day: int | None, sign: int) -> None:
-    if phase in (OPEN, DATED):
-        head.open += sign
-    elif phase == SETTLED_PHASE:
-        head.settled_lines += sign
-    elif phase == CLOSED:
-        head.closed += sign
-    if day is not None:
-        _shift(head, day, 0, 0, sign)

@@ -14,17 +14,13 @@ from .account import (
     AccountLine,
     Head,
     Outgoing,
-    Pin,
     Profiles,
     amounts_of,
     bonus_for_next,
-    chain_of,
-    count_line,
+    known_pin,
     pin_line,
-    post,
     take_profile,
     take_target,
-    worth_of,
 )
 from .attribution import Owner, deciding_claim, owner_of
 from .facts import OrderFact, Profile
@@ -32,6 +28,7 @@ from .faults import Fault
 from .ledger import Entry
 from .messages import BonusTarget, LineTarget, Message
 from .order_line import LineState, merge
+from .posting import count_line, post, role_of
 from .rules import RuleBook
 from .worth import Worth, line_worth
 
@@ -128,27 +125,21 @@ def fold_target(
         record = AccountLine(1, head.line_count, target.line)
         head.line_count += 1
         records.add_line(record)
-    before = bonus_for_next(user_id, record, _known_pin(record), rules)
+    before = bonus_for_next(user_id, record, known_pin(record), rules)
     if not take_target(record, target):
         return []
-    pin = pin_line(record, records.profiles(), rules)
+    held = record.effective()
+    pin = pin_line(record, held, records.profiles, rules)
     head.version += 1
     record.updated_at = now.at
     rule = pin.rule if pin is not None else None
-    after = amounts_of(record, pin, rules)
-    for entry in post(head, record, after, at=now.at, cause=target.cause, rule=rule):
+    share = amounts_of(record, pin, rules)
+    for entry in post(head, record, role_of(held), share, at=now.at, cause=target.cause, rule=rule):
         records.append(entry, head.entry_count)
         head.entry_count += 1
-    count_line(head, record)
-    after_bonus = bonus_for_next(user_id, record, pin, rules)
-    return _bonus_messages(record.line, before, after_bonus, now, target.cause)
-
-
-def _known_pin(record: AccountLine) -> Pin | None:
-    effective = record.effective()
-    if effective is None or worth_of(effective[1]).paid_at is None:
-        return None
-    return record.pins.get(effective[0] if chain_of(effective[0]) else "")
+    count_line(head, record, held)
+    after = bonus_for_next(user_id, record, pin, rules)
+    return _bonus_messages(record.line, before, after, now, target.cause)
 
 
 def _bonus_messages(

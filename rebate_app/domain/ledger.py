@@ -52,7 +52,7 @@ class Entry(Struct, array_like=True, frozen=True, gc=False):
     """One posting: signed changes in fen, effective at once or from a day on, and why.
 
     `at` is the causing record's timestamp in µs; `cause` the kind of fact; `rule` the version that
-    priced the line, None where none did.
+    priced the share.
     """
 
     at: int
@@ -64,7 +64,7 @@ class Entry(Struct, array_like=True, frozen=True, gc=False):
     settled: int
     held: int
     cause: str
-    rule: str | None
+    rule: str
     format: int = 1
 
 
@@ -86,15 +86,11 @@ def kind_of(estimated: int, settled: int, held: int) -> str:
     """Return the entry's kind, from the direction in which money moves; one of ENTRY_KINDS."""
     if estimated and not settled and not held:
         return "estimate" if estimated > 0 else "estimate-void"
-    if estimated < 0:
-        return "settle" if settled > 0 else "hold"
+    if settled > 0:
+        return "settle" if estimated < 0 else "unhold" if held < 0 else "adjust"
     if estimated > 0:
-        return "settle-reversal" if settled < 0 else "unhold"
-    if held > 0:
-        return "hold"
-    if held < 0:
-        return "unhold" if settled > 0 else "clawback"
-    return "adjust" if settled > 0 else "clawback"
+        return "settle-reversal" if settled < 0 else "unhold" if held < 0 else "adjust"
+    return "hold" if held > 0 else "clawback"
 
 
 ENTRY_KINDS = {
@@ -105,5 +101,5 @@ ENTRY_KINDS = {
     "hold": "money is held while a dispute or punishment is open",
     "unhold": "held money is free again",
     "clawback": "settled or held money is taken back",
-    "adjust": "settled money rises",
+    "adjust": "settled or held money rises",
 }

@@ -109,10 +109,8 @@ def _settlement_day(state: LineState, best: Version, dated: int | None) -> int:
 
 def line_worth(state: LineState, platform: str) -> Worth:
     """Return what the line is worth now, as a function of all its facts."""
-    best = state.best
-    status = (
-        status_of(best) if best is not None else (status_of(state.unknown) if state.only_unknown else None)
-    )
+    best = state.unknown if state.only_unknown else state.best
+    status = status_of(best)
     paid_at = None if best is None else moment_or_none(best[PAID])
     punished = punishment(state)
     word = UNPUNISHED if punished is None else punished[1]
