@@ -15,8 +15,8 @@ from rebate_app.domain.suspense import fold_bind, fold_cursor, fold_id_target
 from rebate_app.lane.outbox import Outbox, Outgoing
 from rebate_app.lane.stage import Record
 from rebate_app.lane.store import Overlay, Store
-from rebate_app.wire.topics import VERSION_PREFIX
 from rebate_app.wire.internal import ForeignMessageError, decode_message, encode_message, is_internal
+from rebate_app.wire.topics import VERSION_PREFIX
 from rebate_app.wire.user_facts import decode_user
 from tables.accounts import COUNTERS, COUNTERS_KEY, AccountsChunk
 

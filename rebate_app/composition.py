@@ -15,6 +15,7 @@ from agents.order_lines import OrderLinesStage
 from rebate_app.lane.connection import client_options
 from rebate_app.lane.lane import Lane
 from rebate_app.lane.manager import LaneTableManager
+from rebate_app.lane.stage import Stage
 from rebate_app.lane.transport import LaneTransport
 from rebate_app.order_service import OrderService
 from rebate_app.settings import ConfigurationError, Settings, load_settings
@@ -27,14 +28,14 @@ QUIET_LOGGERS = ("aiokafka", "faust", "mode", "asyncio")
 
 
 def create_app(settings: Settings | None = None) -> RebateWorkerApp:
-    """Return the app for these settings (default: the environment's); ConfigurationError if they do not fit."""
+    """Return the app for these settings; ConfigurationError if they, the rules or the names do not fit."""
     settings = load_settings() if settings is None else settings
     _check_import_names()
     topics = Topics.of(settings)
     rules = load_rules(settings.rules)
     options = client_options(settings)
     app = RebateWorkerApp(settings=settings, rules=rules, **_faust_settings(settings))
-    stages = [
+    stages: list[Stage] = [
         OrderLinesStage(
             source=topics.orders,
             changelog=topics.lines_changelog,

@@ -44,7 +44,7 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-class RebateWorkerApp(faust.App):  # type: ignore[misc]
+class RebateWorkerApp(faust.App):
     """A Faust app that verifies its surroundings before it joins and never hangs at its end."""
 
     lane: Lane
@@ -124,6 +124,6 @@ def _refuse_taken(url: str) -> None:
         return
     connection.close()
     raise ConfigurationError(
-        f"somebody answers at {url} already: give every worker its own REBATE_WEB_PORT, REBATE_ADVERTISED_URL "
-        "and REBATE_DATADIR"
+        f"somebody answers at {url} already: give every worker its own REBATE_WEB_PORT, "
+        "REBATE_ADVERTISED_URL and REBATE_DATADIR"
     )

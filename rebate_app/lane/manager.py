@@ -39,6 +39,7 @@ class LaneTable(faust.Table):
     def persisted_offset(self, tp: TP) -> int | None:
         """Return None: how far the changelog was read is kept in the lane's store."""
         del tp
+        return None
 
 
 class LaneRecovery(Service):  # type: ignore[misc]
@@ -123,7 +124,7 @@ class LaneTableManager(TableManager):  # type: ignore[misc]
     def recovery(self) -> LaneRecovery:
         """Return the recovery service."""
         if self._recovery is None:
-            self._recovery = LaneRecovery(self.app, beacon=self.beacon, loop=self.loop)
+            self._recovery: LaneRecovery | None = LaneRecovery(self.app, beacon=self.beacon, loop=self.loop)
         return self._recovery
 
     async def on_start(self) -> None:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from aiokafka.errors import KafkaError
-
+from msgspec.structs import replace
 
 from .chunk import Chunk
 from .failures import BrokerGoneError, BugError, LaneError, StateLostError
@@ -120,8 +120,8 @@ class PartitionLane:
         count = self._environment.settings.partitions
         if watermark is not None and (watermark.topic != source or watermark.partitions != count):
             raise StateLostError(
-                f"the state of {self.name} was made from {watermark.topic} with {watermark.partitions} partitions, "
-                f"not from {source} with {count}: use a new REBATE_APP_ID to build it anew"
+                f"the state of {self.name} was made from {watermark.topic} with {watermark.partitions} "
+                f"partitions, not from {source} with {count}: use a new REBATE_APP_ID to build it anew"
             )
         begin, end, committed = await self._environment.source_offsets(source, self.partition)
         needed = self.next_offset
@@ -131,12 +131,13 @@ class PartitionLane:
             )
         if end < needed:
             raise StateLostError(
-                f"{source}/{self.partition} ends at {end}, the state holds up to {needed - 1}: it was re-created"
+                f"{source}/{self.partition} ends at {end}, the state holds up to {needed - 1}: "
+                "it was re-created"
             )
         if committed is not None and committed > needed:
             raise StateLostError(
-                f"the group committed {committed} on {source}/{self.partition}, the state holds up to {needed - 1}: "
-                "state was lost"
+                f"the group committed {committed} on {source}/{self.partition}, "
+                f"the state holds up to {needed - 1}: state was lost"
             )
 
     def start(self) -> None:
@@ -169,7 +170,7 @@ class PartitionLane:
             self._environment.fatal(error)
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the worker must not go on
+        except Exception as error:
             log.exception("lane %s failed", self.name)
             self._environment.fatal(BugError(f"{self.name} failed: {error!r}"))
 
@@ -190,16 +191,23 @@ class PartitionLane:
             self._idle.set()
 
     def _next_records(self) -> tuple[list[Record], int, int]:
-        """Take whole chunks while they fit; a chunk larger than the bound is worked on alone."""
+        """Take what waits, up to the bound; a fetch that is larger is worked on in several chunks."""
         records: list[Record] = []
         end = stable_end = self.position
-        while self._buffer and (
-            not records or len(records) + len(self._buffer[0].records) <= CHUNK_RECORDS_MAX
-        ):
-            chunk = self._buffer.popleft()
-            self._buffered -= len(chunk.records)
+        while self._buffer and len(records) < CHUNK_RECORDS_MAX:
+            chunk = self._buffer[0]
+            room = CHUNK_RECORDS_MAX - len(records)
+            stable_end = chunk.stable_end
+            if len(chunk.records) > room:
+                part, rest = chunk.records[:room], chunk.records[room:]
+                records += part
+                end = part[-1].offset + 1
+                self._buffer[0] = replace(chunk, begin=end, records=rest)
+                break
             records += chunk.records
-            end, stable_end = chunk.end, chunk.stable_end
+            end = chunk.end
+            self._buffer.popleft()
+        self._buffered -= len(records)
         return records, end, stable_end
 
     def _resume_when_low(self) -> None:
@@ -256,11 +264,11 @@ class PartitionLane:
         self._idle.set()
         self._paused = False
 
-    async def drain(self, timeout: float) -> bool:
+    async def drain(self, seconds_max: float) -> bool:
         """Finish what was submitted, at most that long; return whether all of it is committed."""
         try:
-            await asyncio.wait_for(self._idle.wait(), timeout)
-        except asyncio.TimeoutError:
+            await asyncio.wait_for(self._idle.wait(), seconds_max)
+        except TimeoutError:
             return False
         return True
 

@@ -23,6 +23,7 @@ from .failures import FencedError
 from .outbox import Outgoing
 
 IN_TURN = 2
+Row = tuple[int | None, bytes | None, bytes | None, list[tuple[str, bytes]]]
 BATCH_BYTES_MAX = 512 * 1_024
 
 
@@ -105,8 +106,8 @@ class PartitionProducers:
             targets.setdefault((record.topic, partition), []).append(record)
         batches = []
         for (topic, partition), records in targets.items():
-            rows = ((r.timestamp_ms, r.key, r.value, list(r.headers)) for r in records)
-            batches += [(batch, topic, partition) for batch in _fill(producer, rows)]
+            filled = _fill(producer, [(r.timestamp_ms, r.key, r.value, list(r.headers)) for r in records])
+            batches += [(batch, topic, partition) for batch in filled]
         return batches
 
     async def close(self) -> None:
@@ -115,18 +116,18 @@ class PartitionProducers:
         for producer in producers:
             try:
                 await asyncio.wait_for(producer.stop(), timeout=5)
-            except (KafkaError, asyncio.TimeoutError):
+            except (TimeoutError, KafkaError):
                 continue
 
 
 def _changelog_batches(
     producer: AIOKafkaProducer, topic: str, partition: int, changes: Mapping[bytes, bytes | None]
 ) -> list[tuple[Any, str, int]]:
-    rows = ((None, key, value, []) for key, value in changes.items())
-    return [(batch, topic, partition) for batch in _fill(producer, rows)]
+    filled = _fill(producer, [(None, key, value, []) for key, value in changes.items()])
+    return [(batch, topic, partition) for batch in filled]
 
 
-def _fill(producer: AIOKafkaProducer, rows: Any) -> list[Any]:
+def _fill(producer: AIOKafkaProducer, rows: list[Row]) -> list[Any]:
     """Return batches that hold the rows in order; a batch always takes its first row, whatever its size."""
     batches = []
     batch = producer.create_batch()

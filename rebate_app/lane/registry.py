@@ -19,7 +19,7 @@ from .connection import client_options
 
 
 async def check_registry(settings: Settings, topics: Topics, rules: RuleBook) -> None:
-    """Compare the loaded rules and REBATE_USER_ID_FIELDS with what was used; ConfigurationError if they differ."""
+    """Compare what is loaded with what was used; ConfigurationError if they differ."""
     try:
         used = await read_registry(settings, topics)
     except KafkaError as error:

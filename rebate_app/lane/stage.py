@@ -40,9 +40,20 @@ class Session(Protocol):
 class Stage(Protocol):
     """One stage of the stream: a source topic and the table that it keeps."""
 
-    name: str
-    source: str
-    changelog: str
+    @property
+    def name(self) -> str:
+        """Return the agent's name."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Return the topic that is read."""
+        ...
+
+    @property
+    def changelog(self) -> str:
+        """Return the topic that the table's records are kept in."""
+        ...
 
     def session(self, overlay: Overlay, outbox: Outbox) -> Session:
         """Return the work on one chunk."""

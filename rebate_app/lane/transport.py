@@ -30,6 +30,7 @@ class LaneThread(driver.AIOKafkaConsumerThread):
     """The thread in which aiokafka's consumer lives: fetches, heartbeats, seeks."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        del transport  # its addresses are in the client options
         app, conf = self.app, self.app.conf
         self._assignor = app.assignor
         return aiokafka.AIOKafkaConsumer(
@@ -59,16 +60,16 @@ class LaneThread(driver.AIOKafkaConsumerThread):
             consumer.seek(tp, 0)
         await super().on_partitions_assigned(assigned, generation_id)
 
-    async def fetch_chunks(self, timeout: float) -> list[Chunk]:
+    async def fetch_chunks(self, seconds_max: float) -> list[Chunk]:
         """Return all that was fetched, a chunk per partition; [] when nothing came in time."""
-        return cast(list[Chunk], await self.call_thread(self._fetch_chunks, timeout))
+        return cast("list[Chunk]", await self.call_thread(self._fetch_chunks, seconds_max))
 
-    async def _fetch_chunks(self, timeout: float) -> list[Chunk]:
+    async def _fetch_chunks(self, seconds_max: float) -> list[Chunk]:
         consumer = self._ensure_consumer()
         fetcher = consumer._fetcher  # noqa: SLF001 - pinned aiokafka; its public getmany hides positions
         if consumer._closed or fetcher._closed:  # noqa: SLF001
             raise ConsumerStoppedError
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + seconds_max
         subscriptions = fetcher._subscriptions  # noqa: SLF001
         with subscriptions.fetch_context():
             while self.consumer.flow_active:
@@ -151,7 +152,7 @@ class LaneConsumer(driver.Consumer):
         """Return the thread in which the consumer lives."""
         return self._thread
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust's signature
         """Yield one message per fetched partition chunk: its value is the chunk."""
         del timeout
         if not self.flow_active:

@@ -1,0 +1,235 @@
+"""A whole system for a test: topics of its own on a real Kafka, and any number of worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+from aiokafka import AIOKafkaProducer
+
+from rebate_app.broker import free_port
+from rebate_app.lane.admin import ensure_topics
+from rebate_app.settings import Settings, load_settings
+from rebate_app.wire.topics import Topics
+
+from .waiting import wait_for
+
+CHECKOUT = Path(__file__).parents[2]
+READY_SECONDS_MAX = 60.0
+IDLE_SECONDS_MAX = 120.0
+ASK_SECONDS_MAX = 5.0
+
+Document = dict[str, Any]
+
+
+class Answer:
+    """What an HTTP request was answered: `status` 0 when nobody answered."""
+
+    def __init__(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers
+
+
+def ask(
+    url: str, *, method: str = "GET", body: bytes | None = None, seconds: float = ASK_SECONDS_MAX
+) -> Answer:
+    """Ask once; errors of HTTP are answers, and nobody there is status 0."""
+    request = urllib.request.Request(url, data=body, method=method)  # noqa: S310 - http to loopback
+    if body is not None:
+        request.add_header("Content-Type", "application/json")
+    try:
+        with urllib.request.urlopen(request, timeout=seconds) as response:  # noqa: S310
+            return Answer(response.status, _json(response.read()), dict(response.headers))
+    except urllib.error.HTTPError as error:
+        return Answer(error.code, _json(error.read()), dict(error.headers))
+    except (urllib.error.URLError, OSError, TimeoutError):
+        return Answer(0, None, {})
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError:
+        return raw
+
+
+class Worker:
+    """One worker process: `faust -A rebate_app worker`, as an operator starts it."""
+
+    def __init__(self, environment: Mapping[str, str], port: int, log: Path) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = log
+        self.environment = dict(environment)
+        with log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "faust", "-A", "rebate_app", "worker", "-l", "info"],
+                cwd=CHECKOUT,
+                env=self.environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def log_text(self) -> str:
+        """Return what it has logged."""
+        return self.log.read_text(errors="replace")
+
+    def ready(self) -> bool:
+        """Whether /readyz says so; AssertionError when the process has ended."""
+        code = self.process.poll()
+        assert code is None, f"worker ended with {code}:\n{self.log_text()[-3000:]}"
+        return ask(f"{self.url}/readyz", seconds=1).status == 200
+
+    def wait_ready(self, seconds_max: float = READY_SECONDS_MAX) -> None:
+        """Wait until it is ready."""
+        wait_for(self.ready, seconds_max, f"{self.url} ready, see {self.log}")
+
+    def signal(self, number: int) -> None:
+        """Send a signal to it, if it still lives."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill -9, and wait for its end."""
+        self.signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self, seconds_max: float = 15.0) -> int:
+        """SIGTERM, and return its exit code."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        return self.process.wait(seconds_max)
+
+    def wait_exit(self, seconds_max: float) -> int:
+        """Wait until it ends by itself, and return its exit code."""
+        return self.process.wait(seconds_max)
+
+
+class System:
+    """Workers over one set of topics; every process that it started ends with it."""
+
+    def __init__(
+        self, kafka: str, prefix: str, folder: Path, rules: Iterable[str], **environment: str
+    ) -> None:
+        self.folder = folder
+        rules_folder = folder / "rules"
+        rules_folder.mkdir(parents=True, exist_ok=True)
+        for number, text in enumerate(rules):
+            (rules_folder / f"rules-{number}.toml").write_text(text, encoding="utf-8")
+        self._environment = {
+            key: value for key, value in os.environ.items() if not key.startswith("REBATE_")
+        } | {
+            "REBATE_BROKER": kafka,
+            "REBATE_TOPIC_PREFIX": prefix,
+            "REBATE_RULES": str(rules_folder),
+            "REBATE_PARTITIONS": "4",
+            **environment,
+        }
+        self.workers: list[Worker] = []
+        self.settings: Settings = load_settings(self._environment)
+        self.topics = Topics.of(self.settings)
+        asyncio.run(ensure_topics(self.settings))
+
+    def environment(self, port: int, number: int) -> dict[str, str]:
+        """Return the environment of worker number so-and-so."""
+        return self._environment | {
+            "REBATE_WEB_PORT": str(port),
+            "REBATE_DATADIR": str(self.folder / f"worker-{number}"),
+        }
+
+    def start_worker(self, number: int | None = None, **environment: str) -> Worker:
+        """Start a worker; the same number again has the same data folder and another port."""
+        number = len(self.workers) if number is None else number
+        port = free_port()
+        log = self.folder / f"worker-{number}.log"
+        worker = Worker(self.environment(port, number) | environment, port, log)
+        self.workers.append(worker)
+        return worker
+
+    def command(
+        self, *arguments: str, url: str | None = None, seconds_max: float = 180.0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `rebate` with arguments in the system's environment."""
+        environment = self._environment | ({"REBATE_URL": url} if url else {})
+        return subprocess.run(
+            [sys.executable, "-m", "rebate_app.cli", *arguments],
+            cwd=CHECKOUT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds_max,
+            check=False,
+        )
+
+    def wait_idle(self, seconds_max: float = IDLE_SECONDS_MAX) -> None:
+        """Wait until everything acknowledged so far is in the balances (`rebate lag --wait`)."""
+        done = self.command("lag", "--wait", str(seconds_max), seconds_max=seconds_max + 30)
+        logs = "\n".join(worker.log_text()[-2000:] for worker in self.workers[-3:])
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{logs}"
+
+    def produce(self, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]) -> None:
+        """Send records as any producer would, acknowledged."""
+        asyncio.run(_produce(self.settings.broker, topic, list(records)))
+
+    def send_orders(self, documents: Iterable[Document]) -> None:
+        """Send order facts, keyed by their lines."""
+        self.produce(
+            self.topics.orders,
+            ((f"{d['platform']}:{d['order_line_id']}".encode(), orjson.dumps(d)) for d in documents),
+        )
+
+    def send_users(self, documents: Iterable[Document]) -> None:
+        """Send user facts, keyed by user or attribution id."""
+        keys = {"user.profile": "user_id", "attribution.bind": "attribution_id"}
+        self.produce(
+            self.topics.user_log, ((d[keys[d["kind"]]].encode(), orjson.dumps(d)) for d in documents)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self.workers:
+            worker.signal(signal.SIGCONT)
+            worker.signal(signal.SIGTERM)
+        for worker in self.workers:
+            try:
+                worker.process.wait(12)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+
+
+async def _produce(broker: str, topic: str, records: list[tuple[bytes | None, bytes | None]]) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=broker, acks="all", enable_idempotence=True, linger_ms=5)
+    await producer.start()
+    try:
+        sent = [await producer.send(topic, value, key=key) for key, value in records]
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+
+
+@contextmanager
+def frozen(worker: Worker) -> Any:
+    """Freeze the worker within the block."""
+    worker.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        worker.signal(signal.SIGCONT)
