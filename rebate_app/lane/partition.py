@@ -11,14 +11,13 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Sequence
 
 from aiokafka.errors import KafkaError
-from msgspec.structs import replace
 
+from .buffer import ChunkBuffer
 from .chunk import Chunk
-from .failures import BrokerGoneError, BugError, LaneError, StateLostError
+from .failures import BrokerGoneError, BugError, FencedError, LaneError, StateLostError
 from .outbox import Outbox
 from .ports import LaneEnvironment
 from .producers import PartitionProducers
@@ -28,9 +27,6 @@ from .store import WATERMARK_KEY, Overlay, Store, Watermark, encode_watermark
 
 OPENING, RUNNING, CLOSED = "opening", "running", "closed"
 
-CHUNK_RECORDS_MAX = 4_000
-BUFFER_RECORDS_HIGH = 20_000
-BUFFER_RECORDS_LOW = 5_000
 YIELD_AFTER_S = 0.005
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 10.0
 RETRYABLE = (KafkaError, OSError, asyncio.TimeoutError, RestoreStalledError)
@@ -57,14 +53,14 @@ class PartitionLane:
             transaction_timeout=settings.transaction_timeout,
             partitions=settings.partitions,
         )
-        self._buffer: deque[Chunk] = deque()
-        self._buffered = 0
-        self._expected = 0
+        self._buffer = ChunkBuffer()
         self._paused = False
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
+        self._progress_seen = (0, 0)
+        self._progress_at = time.monotonic()
 
     @property
     def name(self) -> str:
@@ -85,7 +81,8 @@ class PartitionLane:
     async def open(self) -> None:
         """Fence older owners, then restore, then check that state and source belong together."""
         self.state = OPENING
-        await self._producers.fence()
+        await self._producers.fence(self._fault)
+        self._fault("fenced")
         await restore(
             self._environment.client_options,
             self.stage.changelog,
@@ -94,7 +91,8 @@ class PartitionLane:
             self._progress,
         )
         await self._check_source()
-        self._expected = self.position = self.next_offset
+        self.position = self.next_offset
+        self._buffer.reset(self.position)
 
     async def open_until_deadline(self) -> None:
         """Open, with back-off and jitter while the broker is away; BrokerGoneError after the deadline."""
@@ -111,8 +109,12 @@ class PartitionLane:
                 await asyncio.sleep(backoff * random.uniform(0.5, 1.5))
                 backoff = min(backoff * 2, BACKOFF_MAX_S)
 
+    def _fault(self, point: str) -> None:
+        self._environment.fault_point(point)
+
     def _progress(self, position: int, end: int) -> None:
         self.restore_progress = (position, end)
+        self._fault("restoring")
 
     async def _check_source(self) -> None:
         source = self.stage.source
@@ -147,17 +149,16 @@ class PartitionLane:
 
     def submit(self, chunk: Chunk) -> None:
         """Queue a chunk; one that does not join is dropped, and one with a gap before it is read again."""
-        if self.state != RUNNING or chunk.end <= self._expected:
+        if self.state != RUNNING:
             return
-        if chunk.begin > self._expected:
-            self._environment.seek(self.stage.source, self.partition, self._expected)
+        if not self._buffer.add(chunk):
+            self._environment.seek(self.stage.source, self.partition, self._buffer.expected)
             return
-        self._buffer.append(chunk)
-        self._buffered += len(chunk.records)
-        self._expected = chunk.end
+        if not self._buffer:
+            return
         self._idle.clear()
         self._arrived.set()
-        if self._buffered > BUFFER_RECORDS_HIGH and not self._paused:
+        if self._buffer.is_high and not self._paused:
             self._paused = True
             self._environment.pause(self.stage.source, self.partition)
 
@@ -166,6 +167,9 @@ class PartitionLane:
             while self.state == RUNNING:
                 await self._arrived.wait()
                 await self._work()
+        except FencedError as error:
+            self.state = CLOSED
+            self._environment.fenced(error)
         except LaneError as error:
             self._environment.fatal(error)
         except asyncio.CancelledError:
@@ -176,7 +180,7 @@ class PartitionLane:
 
     async def _work(self) -> None:
         while self._buffer and self.state == RUNNING:
-            records, end, stable_end = self._next_records()
+            records, end, stable_end = self._buffer.take(self.position)
             try:
                 if records:
                     await self._commit(records)
@@ -190,28 +194,8 @@ class PartitionLane:
             self._arrived.clear()
             self._idle.set()
 
-    def _next_records(self) -> tuple[list[Record], int, int]:
-        """Take what waits, up to the bound; a fetch that is larger is worked on in several chunks."""
-        records: list[Record] = []
-        end = stable_end = self.position
-        while self._buffer and len(records) < CHUNK_RECORDS_MAX:
-            chunk = self._buffer[0]
-            room = CHUNK_RECORDS_MAX - len(records)
-            stable_end = chunk.stable_end
-            if len(chunk.records) > room:
-                part, rest = chunk.records[:room], chunk.records[room:]
-                records += part
-                end = part[-1].offset + 1
-                self._buffer[0] = replace(chunk, begin=end, records=rest)
-                break
-            records += chunk.records
-            end = chunk.end
-            self._buffer.popleft()
-        self._buffered -= len(records)
-        return records, end, stable_end
-
     def _resume_when_low(self) -> None:
-        if self._paused and self._buffered < BUFFER_RECORDS_LOW:
+        if self._paused and self._buffer.is_low:
             self._paused = False
             self._environment.resume(self.stage.source, self.partition)
 
@@ -226,12 +210,14 @@ class PartitionLane:
         overlay.changes[WATERMARK_KEY] = encode_watermark(
             Watermark(records[-1].offset, self.stage.source, self._environment.settings.partitions)
         )
-        self._environment.fault_point("before-commit")
-        last = await self._producers.commit(
-            outbox.records, self.stage.changelog, self.partition, overlay.changes
-        )
-        self._environment.fault_point("committed")
+        self._fault("computed")
+        async with asyncio.timeout(self._environment.settings.transaction_timeout):
+            last = await self._producers.commit(
+                outbox.records, self.stage.changelog, self.partition, overlay.changes, self._fault
+            )
+        self._fault("committed")
         self.store.apply(overlay.changes, last + 1)
+        self._fault("applied")
 
     async def _compute(self, records: Sequence[Record], overlay: Overlay, outbox: Outbox) -> None:
         session = self.stage.session(overlay, outbox)
@@ -255,14 +241,22 @@ class PartitionLane:
         await self.open_until_deadline()
         if self.state == OPENING:
             self.state = RUNNING
-            self._environment.seek(self.stage.source, self.partition, self._expected)
+            self._environment.seek(self.stage.source, self.partition, self.position)
 
     def _drop_buffer(self) -> None:
-        self._buffer.clear()
-        self._buffered = 0
+        self._buffer.reset(self.position)
         self._arrived.clear()
         self._idle.set()
         self._paused = False
+
+    def stuck_for(self, stable_end: int) -> float:
+        """Return for how many seconds there has been work without progress; 0 while opening."""
+        now = time.monotonic()
+        progress = (self.position, self.next_offset)
+        has_work = self.state == RUNNING and (self._buffer.records > 0 or self.position < stable_end)
+        if not has_work or progress != self._progress_seen:
+            self._progress_seen, self._progress_at = progress, now
+        return now - self._progress_at
 
     async def drain(self, seconds_max: float) -> bool:
         """Finish what was submitted, at most that long; return whether all of it is committed."""

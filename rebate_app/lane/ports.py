@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from rebate_app.settings import Settings
 
-from .failures import LaneError
+from .failures import FencedError, LaneError
 
 
 class LaneEnvironment(Protocol):
@@ -34,6 +34,10 @@ class LaneEnvironment(Protocol):
 
     def fatal(self, error: LaneError) -> None:
         """End the worker with the error's exit code."""
+        ...
+
+    def fenced(self, error: FencedError) -> None:
+        """Give everything up and join again: another worker has taken a partition over."""
         ...
 
     def fault_point(self, name: str) -> None:

@@ -8,7 +8,7 @@ older owner left open, finish what it had committed, and refuse every later writ
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,13 @@ from .outbox import Outgoing
 IN_TURN = 2
 Row = tuple[int | None, bytes | None, bytes | None, list[tuple[str, bytes]]]
 BATCH_BYTES_MAX = 512 * 1_024
+STOP_SECONDS_MAX = 2.0
+FaultPoint = Callable[[str], None]
+
+
+def _no_fault(point: str) -> None:
+    """Do nothing: the fault rig of the tests puts its own in this place."""
+    del point
 
 
 @lru_cache(maxsize=200_000)
@@ -51,7 +58,7 @@ class PartitionProducers:
         self._producers: list[AIOKafkaProducer] = []
         self._turn = 0
 
-    async def fence(self) -> None:
+    async def fence(self, fault: FaultPoint = _no_fault) -> None:
         """Initialise every id: older owners are fenced and their transactions ended when this returns."""
         await self.close()
         self._producers = [
@@ -65,7 +72,12 @@ class PartitionProducers:
             )
             for name in self._ids
         ]
-        await asyncio.gather(*(producer.start() for producer in self._producers))
+
+        async def initialise(producer: AIOKafkaProducer) -> None:
+            await producer.start()
+            fault("initialised-one")
+
+        await asyncio.gather(*(initialise(producer) for producer in self._producers))
 
     async def commit(
         self,
@@ -73,6 +85,7 @@ class PartitionProducers:
         changelog: str,
         partition: int,
         changes: Mapping[bytes, bytes | None],
+        fault: FaultPoint = _no_fault,
     ) -> int:
         """Send everything in one transaction; return the changelog offset of the last change.
 
@@ -88,9 +101,13 @@ class PartitionProducers:
                 await _send(producer, *batch)
                 for batch in _changelog_batches(producer, changelog, partition, changes)
             ]
+            fault("sent")
             await asyncio.gather(*(future for future, _ in sent))
             last: RecordMetadata = (await asyncio.gather(*(future for future, _ in logged)))[-1]
-            await producer.commit_transaction()
+            fault("acknowledged")
+            commit = asyncio.ensure_future(producer.commit_transaction())
+            fault("commit-sent")
+            await commit
         except ProducerFenced as error:
             raise FencedError(f"another worker has taken {changelog}/{partition} over") from error
         return int(last.offset) + logged[-1][1] - 1
@@ -113,11 +130,15 @@ class PartitionProducers:
     async def close(self) -> None:
         """End the producers; an open transaction is left to the next owner's fence."""
         producers, self._producers = self._producers, []
-        for producer in producers:
-            try:
-                await asyncio.wait_for(producer.stop(), timeout=5)
-            except (TimeoutError, KafkaError):
-                continue
+        await asyncio.gather(*(_end(producer) for producer in producers))
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    """Stop a producer; one that cannot flush loses its connections instead."""
+    try:
+        await asyncio.wait_for(producer.stop(), STOP_SECONDS_MAX)
+    except (TimeoutError, KafkaError):
+        await producer.client.close()
 
 
 def _changelog_batches(

@@ -9,7 +9,7 @@ import faust
 from faust.types import Message
 
 
-class LaneTopic(faust.Topic):  # type: ignore[misc]
+class LaneTopic(faust.Topic):
     """A stage's source topic; undecodable records are sorted out one by one by the agent."""
 
     def _compile_decode(self) -> Callable[..., Awaitable[Any]]:

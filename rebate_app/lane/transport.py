@@ -51,6 +51,33 @@ class LaneThread(driver.AIOKafkaConsumerThread):
             metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
         )
 
+    #: When the last heartbeat that the broker accepted was sent (monotonic clock), None before.
+    heartbeat_sent_at: float | None = None
+
+    async def on_start(self) -> None:
+        """Start the consumer, and note when heartbeats that succeed were sent.
+
+        When it was sent counts and not when the answer came: after a freeze, the answer to a
+        heartbeat from before it is still in the socket.
+        """
+        await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - pinned aiokafka
+        beat = coordinator._do_heartbeat  # noqa: SLF001
+
+        async def noted() -> bool:
+            sent_at = time.monotonic()
+            accepted = bool(await beat())
+            if accepted:
+                self.heartbeat_sent_at = sent_at
+            return accepted
+
+        coordinator._do_heartbeat = noted  # noqa: SLF001
+
+    async def leave_and_join_again(self) -> None:
+        """Leave the group; aiokafka then joins again as a new member."""
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001
+        await self.call_thread(coordinator._maybe_leave_group)  # noqa: SLF001
+
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Hold every partition still, at a position of no meaning, until its lane is open."""
         consumer = self._ensure_consumer()
@@ -59,6 +86,8 @@ class LaneThread(driver.AIOKafkaConsumerThread):
             consumer.pause(tp)
             consumer.seek(tp, 0)
         await super().on_partitions_assigned(assigned, generation_id)
+        beat = consumer._coordinator._do_heartbeat  # noqa: SLF001
+        self._first_beat = asyncio.create_task(beat())  # the lease begins now, not an interval later
 
     async def fetch_chunks(self, seconds_max: float) -> list[Chunk]:
         """Return all that was fetched, a chunk per partition; [] when nothing came in time."""
