@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
-from msgspec import Struct
+from msgspec import Struct, field
 
 from rebate_app.domain.attribution import parse_user_id_fields
 from rebate_app.domain.rules import RuleBook
@@ -74,7 +74,7 @@ class Answer(Struct, frozen=True):
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = JSON_HEADERS
+    headers: Mapping[str, str] = field(default_factory=lambda: JSON_HEADERS)
 
 
 Handler = Callable[[Desk, Call], Awaitable[Answer]]

@@ -17,6 +17,8 @@ from urllib.parse import unquote_to_bytes
 import faust
 from aiohttp import ClientError, web
 from faust.web import View
+from faust.web.base import BlueprintManager
+from faust.web.base import BlueprintManager
 
 from .api import REQUEST_ID_HEADER, Answer, Api, Call, Desk, Handler
 from .peers import Peers
@@ -39,6 +41,9 @@ _REQUEST_ID = web.RequestKey("request_id", str)
 def attach(app: faust.App, api: Api) -> Desk:
     """Register every resource on the app's web server; the peers' connections close with it."""
     desk = Desk(api, Peers())
+    app.web.blueprints = BlueprintManager()  # none of Faust's own pages is served
+    # None of Faust's own pages: some show data without authentication, and its "/" is always well.
+    app.web.blueprints = BlueprintManager()
     for route in ROUTES:
         app.web.add_view(_view_of(route, desk))
     web_app: web.Application = app.web.web_app

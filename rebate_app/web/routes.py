@@ -56,12 +56,6 @@ async def answer_question(desk: Desk, call: Call) -> Answer:
     return Answer(200, question.answer(desk, await call.read_body()))
 
 
-async def read_root(desk: Desk, call: Call) -> Answer:
-    """Answer `GET /`: nothing, in the place of Faust's page that is always well."""
-    del desk, call
-    raise ProblemError("not-found", "the resources are below /v1")
-
-
 ROUTES = (
     Route("balance", "/v1/users/{user_id}/balance", "a user's balance", {"GET": read_balance}),
     Route("lines", "/v1/users/{user_id}/lines", "the lines that are a user's now", {"GET": read_lines}),
@@ -85,5 +79,4 @@ ROUTES = (
     Route("livez", "/livez", "whether the loop runs", {"GET": read_live}),
     Route("readyz", "/readyz", "whether the worker does its part", {"GET": read_ready}),
     Route("internal", INTERNAL_PATH + "{question}", "workers ask each other", {"POST": answer_question}),
-    Route("root", "/", "nothing, for now", {"GET": read_root}),
 )

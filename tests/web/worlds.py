@@ -1,0 +1,260 @@
+"""Workers on a lane made of lists: real Faust web servers, real stages, and no broker.
+
+Each worker owns some partitions of one shared `ListLane`; a test moves time, work and ownership by hand.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import aiohttp
+import faust
+import orjson
+from aiohttp import web
+from msgspec import Struct
+from yarl import URL
+
+from rebate_app.domain.rules import RuleBook
+from rebate_app.web.api import Desk
+from rebate_app.web.attach import Api, attach
+from rebate_app.web.ports import BrokerAwayError, Local, Nobody, Place, Remote
+from tests.list_lane import ACCOUNTS, LINES, USER_ID_FIELDS, ListLane
+
+from .facts import Document, rules, us
+
+NOW = "2026-02-01T00:00:00+08:00"
+STAGES = {"lines": LINES, "accounts": ACCOUNTS}
+
+
+class Clock:
+    """A wall clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = us(NOW)
+
+    def __call__(self) -> int:
+        """Return the moment in µs."""
+        return self.now
+
+
+class LanePlacement:
+    """Who owns which partition, as the test says; what nobody was given is here."""
+
+    def __init__(self, lane: ListLane) -> None:
+        self.partitions = lane.partitions
+        self.elsewhere: dict[tuple[str, int], Remote | Nobody] = {}
+        self.stale = False
+        self.ready = (True, "all partitions are being processed")
+        self._lane = lane
+
+    def partition_of(self, key: str) -> int:
+        """Return the partition of a log key."""
+        return self._lane.partition_of(key)
+
+    def line_place(self, partition: int) -> Place:
+        """Return who has the order lines of that partition."""
+        return self._place("lines", partition)
+
+    def account_place(self, partition: int) -> Place:
+        """Return who has the accounts of that partition."""
+        return self._place("accounts", partition)
+
+    def readiness(self) -> tuple[bool, str]:
+        """Return what the test says."""
+        return self.ready
+
+    def _place(self, table: str, partition: int) -> Place:
+        away = self.elsewhere.get((table, partition))
+        if away is not None:
+            return away
+        stage = STAGES[table]
+        source = self._lane.stages[stage].source
+        done = self._lane.done[stage, partition]
+        waiting = len(self._lane.log(source, partition)) - done
+        store = self._lane.stores[stage, partition]
+        return Local(store, source, partition, done - 1, waiting, self.stale)
+
+
+class LaneSender:
+    """Puts records on the lane's logs; they wait there unless `processes`."""
+
+    def __init__(self, lane: ListLane, clock: Clock) -> None:
+        self._lane = lane
+        self._clock = clock
+        self.away = False
+        self.processes = True
+        self.sent = 0
+
+    async def send(self, topic: str, records: Sequence[tuple[bytes, bytes]]) -> list[tuple[int, int]]:
+        """Send (key, value) pairs; return (partition, offset) of each."""
+        if self.away:
+            raise BrokerAwayError("no broker answers")
+        sent = [self._lane.send(topic, key, value, self._clock()) for key, value in records]
+        self.sent += len(sent)
+        if self.processes:
+            self._lane.run()
+        return [(record.partition, record.offset) for record in sent]
+
+
+class Reply(Struct, frozen=True):
+    """What a worker answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """Return the body's value."""
+        return orjson.loads(self.body)
+
+
+class Worker:
+    """One worker's web server on a free port of this machine."""
+
+    def __init__(self, lane: ListLane, book: RuleBook, clock: Clock) -> None:
+        self.placement = LanePlacement(lane)
+        self.sender = LaneSender(lane, clock)
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._app = faust.App(
+            "web-test",
+            broker="kafka://127.0.0.1:1",
+            autodiscover=False,
+            web_router_enabled=False,
+            web_tables_enabled=False,
+            web_graph_enabled=False,
+            web_stats_enabled=False,
+            web_metrics_enabled=False,
+        )
+        api = Api(
+            placement=self.placement,
+            sender=self.sender,
+            clock=clock,
+            topics=lane.topics,
+            rules=book,
+            user_id_fields=USER_ID_FIELDS,
+            own_url=self.url,
+        )
+        self.desk: Desk = attach(self._app, api)
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listen."""
+        self._runner = web.AppRunner(await self._app.web.wsgi(), access_log=None)
+        await self._runner.setup()
+        await web.SockSite(self._runner, self._socket).start()
+
+    async def stop(self) -> None:
+        """Stop listening; connections are refused from then on."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+        self._socket.close()
+
+
+class World:
+    """A lane, its workers, and a client."""
+
+    def __init__(self, workers: int = 1, partitions: int = 4, book: RuleBook | None = None) -> None:
+        book = rules() if book is None else book
+        self.clock = Clock()
+        self.lane = ListLane(partitions, book)
+        self.workers = [Worker(self.lane, book, self.clock) for _ in range(workers)]
+        self._client: aiohttp.ClientSession | None = None
+        self.share_out()
+
+    def share_out(self) -> None:
+        """Give partition 0 to the first worker, 1 to the second, and so on; every worker knows."""
+        for table in STAGES:
+            for partition in range(self.lane.partitions):
+                self.give(table, partition, partition % len(self.workers))
+
+    def give(self, table: str, partition: int, owner: int | None) -> None:
+        """Give a partition to one worker, or to nobody."""
+        for number, worker in enumerate(self.workers):
+            place: Remote | Nobody | None = Nobody("it is being restored", 3)
+            if owner is not None:
+                place = None if number == owner else Remote(self.workers[owner].url)
+            if place is None:
+                worker.placement.elsewhere.pop((table, partition), None)
+            else:
+                worker.placement.elsewhere[table, partition] = place
+
+    def owner_of(self, key: str, table: str = "accounts") -> int:
+        """Return the number of the worker that has the key's partition."""
+        partition = self.lane.partition_of(key)
+        return next(
+            number
+            for number, worker in enumerate(self.workers)
+            if (table, partition) not in worker.placement.elsewhere
+        )
+
+    def orders(self, *documents: Document) -> None:
+        """Send order facts and process everything."""
+        for document in documents:
+            self.lane.send_order(document, self.clock())
+        self.lane.run()
+
+    def users(self, *documents: Document) -> None:
+        """Send user facts and process everything."""
+        for document in documents:
+            self.lane.send_user(document, self.clock())
+        self.lane.run()
+
+    async def ask(
+        self,
+        method: str,
+        target: str,
+        *,
+        worker: int = 0,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Reply:
+        """Send one request, the target as it is."""
+        if self._client is None:
+            self._client = aiohttp.ClientSession(auto_decompress=False)
+        url = URL(self.workers[worker].url + target, encoded=True)
+        async with self._client.request(method, url, headers=headers, data=body) as response:
+            return Reply(response.status, response.headers, await response.read())
+
+    async def get(self, target: str, worker: int = 0, **headers: str) -> Reply:
+        """Read; a header's name with _ for -."""
+        named = {name.replace("_", "-"): text for name, text in headers.items()}
+        return await self.ask("GET", target, worker=worker, headers=named)
+
+    async def read(self, target: str, worker: int = 0) -> Any:
+        """Read what has to be there, as a value."""
+        reply = await self.get(target, worker)
+        assert reply.status == 200, reply.body
+        return reply.json
+
+    async def send(self, method: str, target: str, value: Any, worker: int = 0) -> Reply:
+        """Write a JSON value."""
+        headers = {"Content-Type": "application/json"}
+        return await self.ask(method, target, worker=worker, headers=headers, body=orjson.dumps(value))
+
+    async def __aenter__(self) -> Self:
+        for worker in self.workers:
+            await worker.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._client is not None:
+            await self._client.close()
+        for worker in self.workers:
+            await worker.stop()
+
+
+def problem(reply: Reply, status: int, code: str) -> Any:
+    """Assert that a reply is that problem, complete; return it."""
+    said = reply.json
+    assert (reply.status, said["code"]) == (status, code), reply.body
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    assert said["status"] == status
+    assert all(isinstance(said[name], str) and said[name] for name in ("type", "title", "detail"))
+    assert said["request_id"] == reply.headers["X-Request-Id"]
+    return said
