@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from rebate_app.lane.manager import LaneTableManager
 from rebate_app.lane.stage import Stage
 from rebate_app.lane.transport import LaneTransport
 from rebate_app.order_service import OrderService
+from rebate_app.placement import LanePlacement
 from rebate_app.settings import EXIT_CONFIGURATION, ConfigurationError, Settings, load_settings
+from rebate_app.web.attach import Api
+from rebate_app.web.attach import attach as attach_web
 from rebate_app.wire.rule_files import load_rules
 from rebate_app.wire.topics import Topics
 from rebate_app.worker import RebateWorkerApp
@@ -62,6 +66,18 @@ def create_app(settings: Settings | None = None) -> RebateWorkerApp:
     tables.declare.declare(app, settings, topics)
     agents.attach.attach(app, app.lane, settings)
     app.order_service = OrderService(settings)
+    attach_web(
+        app,
+        Api(
+            placement=LanePlacement(app, app.lane, settings, topics),
+            sender=app.order_service,
+            clock=lambda: time.time_ns() // 1_000,
+            topics=topics,
+            rules=rules,
+            user_id_fields=settings.user_id_fields,
+            own_url=settings.own_url,
+        ),
+    )
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO if name == "mode" else logging.WARNING)
     return app
