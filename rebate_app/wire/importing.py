@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
-from rebate_app.domain.faults import Fault
+from rebate_app.domain.faults import UNDECODABLE, Fault
 
 from .files import Piece, read_pieces
 from .json_values import parse_network, parse_strict
@@ -84,9 +84,17 @@ def _facts(piece: Piece, customs: Network, now_us: int) -> Iterator[Read]:
     if piece.fault is not None:
         yield Read(piece.line or 1, None, [piece.fault])
         return
-    for running, found in enumerate(customs.rows(piece.value), start=1):
+    for running, found in enumerate(_rows(piece.value, customs), start=1):
         row = running if piece.line is None else piece.line
         yield Read(row, None, [found]) if isinstance(found, Fault) else _fact(row, found, customs, now_us)
+
+
+def _rows(document: Any, customs: Network) -> list[pages.Found]:
+    """Find the rows of a document; one that is nested deeper than our own stack has none."""
+    try:
+        return list(customs.rows(document))
+    except RecursionError:
+        return [Fault(UNDECODABLE, "", "the document is nested too deep")]
 
 
 def _fact(row: int, found: Row, customs: Network, now_us: int) -> Read:

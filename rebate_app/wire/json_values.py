@@ -27,7 +27,10 @@ def parse_strict(value: bytes) -> Any:
 
     ValueError if it is not UTF-8, not JSON, or nested deeper than `NESTING_MAX`.
     """
-    return _parse(_decoded(value), float, _refuse_constant)
+    text = _decoded(value)
+    if not is_shallow(value) and _is_deep(text):
+        raise ValueError(f"the value is nested deeper than {NESTING_MAX}")
+    return _parse(text, float, _refuse_constant)
 
 
 def parse_network(value: bytes | str) -> Any:
@@ -35,18 +38,10 @@ def parse_network(value: bytes | str) -> Any:
 
     The shortest text is that of the double the network computed with (contracts.md 8). NaN and
     Infinity, which some writers emit, become Decimals that no amount accepts, so that they cost
-    their own row only. ValueError as in `parse_strict`.
+    their own row only. ValueError as in `parse_strict`, but how deep is too deep depends on the
+    machine: pages are large, nothing is kept of their nesting, and looking for it would take longest.
     """
     return _parse(value if isinstance(value, str) else _decoded(value), _shortest, Decimal)
-
-
-def nesting_of(text: str) -> int:
-    """Return how deep the arrays and objects of a JSON text are nested, leaving strings aside."""
-    depth = deepest = 0
-    for bracket in _BRACKET.finditer(_STRING.sub("", text)):
-        depth += 1 if bracket[0] in "[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
 
 
 def is_shallow(value: bytes) -> bool:
@@ -70,10 +65,18 @@ def _decoded(value: bytes) -> str:
         raise ValueError("the value is not UTF-8") from None
 
 
+def _is_deep(text: str) -> bool:
+    """Return whether arrays and objects, leaving strings aside, are nested deeper than `NESTING_MAX`."""
+    depth = 0
+    for bracket in _BRACKET.finditer(_STRING.sub("", text)):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > NESTING_MAX:
+            return True
+    return False
+
+
 def _parse(text: str, on_float: Any, on_constant: Any) -> Any:
-    """Return the value of a JSON text within the limit of nesting, or raise ValueError."""
-    if text.count("{") + text.count("[") > NESTING_MAX and nesting_of(text) > NESTING_MAX:
-        raise ValueError(f"the value is nested deeper than {NESTING_MAX}")
+    """Return the value of a JSON text, or raise ValueError."""
     try:
         return json.loads(text, parse_float=on_float, parse_int=_integer, parse_constant=on_constant)
     except json.JSONDecodeError as error:
