@@ -18,7 +18,6 @@ import faust
 from aiohttp import ClientError, web
 from faust.web import View
 from faust.web.base import BlueprintManager
-from faust.web.base import BlueprintManager
 
 from .api import REQUEST_ID_HEADER, Answer, Api, Call, Desk, Handler
 from .peers import Peers

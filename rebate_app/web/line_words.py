@@ -44,6 +44,12 @@ from rebate_app.wire.moments import format_date, format_moment
 from .account_lists import date_or_none, settled_at
 
 STATUS_OF_REFUND = tuple(REFUND_RANK)
+SAYS_OF_REFUND = {
+    "open": "is open",
+    "restored": "ended, and the seller gave it back",
+    "failed": "failed",
+    "success": "succeeded",
+}
 LIFTED = "lifted"
 
 
@@ -113,7 +119,7 @@ def _says(moment: Moment) -> str:
         return f"the network says {word}: {commission}, service fee {yuan(fee)}"
     if kind == "refund":
         status, _, suit_id = word.partition(" ")
-        return f"dispute {suit_id} is {status}: {yuan(first)} to give back"
+        return f"dispute {suit_id} {SAYS_OF_REFUND[status]}: {yuan(first)} of the commission"
     if kind == "punish":
         return f"the network's punishment is {word}"
     return f"claimed by {word}"

@@ -107,7 +107,7 @@ def _explanation(
             sentences += share.told.says
     if not collected.visible:
         sentences.append("the newest facts are on their way to the accounts")
-    if kept is not None:
+    if kept is not None and collected.by != SUSPENSE:
         sentences.append(f"the platform keeps {yuan(kept)}")
     return sentences
 

@@ -13,7 +13,7 @@ from rebate_app.domain.account import Contribution, Pin, worth_of
 from rebate_app.domain.ledger import Amounts
 from rebate_app.domain.money import floor_share, percent, yuan
 from rebate_app.domain.rules import BASE_BUYER_REBATE, RuleVersion
-from rebate_app.domain.worth import CLOSED, CONFIRMED, DATED, FROZEN, OPEN, Worth
+from rebate_app.domain.worth import CLOSED, CONFIRMED, FROZEN, Worth
 from rebate_app.wire.moments import format_date, format_moment
 
 from .account_lists import settled_at
@@ -25,7 +25,7 @@ SHARE_REASONS = {
     "punished": "the network confirmed a punishment",
     "no-rate": "the rules give this level nothing at this depth",
     "below-minimum": "the commission or the share is below a minimum of the rules",
-    "refunded": "refunds took it all",
+    "no-commission": "there is no commission to share: there never was, or refunds took it all",
 }
 
 
@@ -69,33 +69,35 @@ def reason_of(priced: Priced, day: int) -> str | None:
     if not priced.bps:
         return "no-rate"
     net, _ = priced.figures(day)
-    return "refunded" if not net and settled_at(worth, day) else "below-minimum"
+    return "below-minimum" if net else "no-commission"
 
 
 def share_sentences(priced: Priced, day: int) -> list[str]:
     """Return why the share is what it is on that day; nothing where the line's own sentences say it all."""
     worth, rule = priced.worth, priced.rule
+    if worth.phase == CLOSED or worth.punished == CONFIRMED or worth.status == "created":
+        return []
     if rule is None:
         paid = _date(worth.paid_at)
         return [f"paid {paid}, before the first rule version: nothing for {priced.user_id} (no-rule)"]
-    if worth.phase not in (OPEN, DATED) and not settled_at(worth, day):
-        return []
-    if worth.punished == CONFIRMED or worth.status == "created":
-        return []
     settled = settled_at(worth, day)
     when = f"settled {_day(worth.settled_on)}" if settled else f"paid {_date(worth.paid_at)}"
     product, something = _product(priced, rule, day)
-    sentences = [f"{when}: {product} for {_who(priced, rule)}"]
-    if something:
-        sentences[0] += f", {_where(priced, day)}"
-    if not settled and worth.phase == DATED and worth.from_day is not None:
-        sentences += _outlook(priced, worth.from_day)
+    sentence = f"{when}: {product} for {_who(priced, rule)}"
+    sentences = [f"{sentence}, {_where(priced, day)}" if something else sentence]
+    on = priced.amounts.on
+    if on is not None and on > day and any(priced.amounts.at(on)):
+        sentences.append(
+            f"from {_day(on)}, the network's expected date, for {priced.user_id}: {_where(priced, on)}"
+        )
     return sentences
 
 
 def _product(priced: Priced, rule: RuleVersion, day: int) -> tuple[str, bool]:
     """Return (the multiplication in words, whether anything comes of it)."""
     net, base = priced.figures(day)
+    if not priced.bps:
+        return "the rules give nothing", False
     if net < rule.min_net_commission_fen:
         minimum = yuan(rule.min_net_commission_fen)
         return f"commission {yuan(net)} is below the minimum of {minimum}, nothing", False
@@ -112,23 +114,17 @@ def _where(priced: Priced, day: int) -> str:
     """Return in which buckets the share is on that day."""
     estimated, held, settled = priced.amounts.at(day)
     released = priced.amounts.release_on
-    parts = []
-    if estimated:
-        parts.append(f"{yuan(estimated)} estimated")
-    if settled and released is not None:
-        word = f"available since {_day(released)}" if released <= day else f"confirmed until {_day(released)}"
-        parts.append(f"{yuan(settled)} {word}")
-    if held:
-        why = "the punishment is frozen" if priced.worth.punished == FROZEN else "a dispute is open"
-        parts.append(f"{yuan(held)} held while {why}")
-    return " and ".join(parts) or "nothing left of it"
+    since = released is not None and released <= day
+    parts = (
+        (estimated, "estimated"),
+        (settled, f"available since {_day(released)}" if since else f"confirmed until {_day(released)}"),
+        (held, f"held while {_why_held(priced.worth)}"),
+    )
+    return " and ".join(f"{yuan(amount)} {words}" for amount, words in parts if amount)
 
 
-def _outlook(priced: Priced, from_day: int) -> list[str]:
-    """Return what the network's date will bring."""
-    return [
-        f"from {_day(from_day)}, the network's expected date, {priced.user_id}: {_where(priced, from_day)}"
-    ]
+def _why_held(worth: Worth) -> str:
+    return "the network has frozen the line" if worth.punished == FROZEN else "a dispute is open"
 
 
 def _who(priced: Priced, rule: RuleVersion) -> str:
