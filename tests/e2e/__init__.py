@@ -1,0 +1,1 @@
+"""The product from outside: real workers, a real Kafka, HTTP and commands."""
