@@ -52,8 +52,7 @@ async def read_registry(settings: Settings, topics: Topics) -> dict[str, str]:
     try:
         consumer.assign([tp])
         end = (await consumer.end_offsets([tp]))[tp]
-        consumer.seek(tp, 0)
-        await consumer.seek_to_beginning(tp)
+        consumer.seek(tp, (await consumer.beginning_offsets([tp]))[tp])
         while await consumer.position(tp) < end:
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 used |= {record.key.decode(): record.value.decode() for record in records}

@@ -1,0 +1,92 @@
+"""How a worker starts, refuses to start, and ends: one sentence and the right exit code each time."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from tests.rig.system import System, ask
+from tests.rig.waiting import wait_for
+
+from .conftest import RULES, NewSystem
+from .test_workers import order
+
+OTHER_CONTENT = RULES.replace("default = 6500", "default = 6000")
+EARLIER = RULES.replace("2026-01", "2025-01")
+
+
+class TestLife:
+    """Exit codes are a promise: 0, 70 for our bugs, 75 try again, 78 configuration."""
+
+    def test_sigterm_drains_and_ends_within_ten_seconds(self, new_system: NewSystem) -> None:
+        """SIGTERM in the middle of work ends the worker with 0 within 10 s, and nothing is lost."""
+        system: System = new_system()
+        worker = system.start_worker()
+        worker.wait_ready()
+        system.send_orders(order(f"u{number}") for number in range(3_000))
+        started = time.monotonic()
+        assert worker.stop() == 0
+        assert time.monotonic() - started < 10
+        again = system.start_worker()
+        again.wait_ready()
+        system.wait_idle()
+        assert ask(f"{again.url}/v1/users/u2999/balance").body["estimated"] == 650
+
+    def test_a_second_signal_ends_at_once_and_sigusr2_is_harmless(self, new_system: NewSystem) -> None:
+        """SIGUSR2 opens no debugger; after the first SIGTERM a second one does not wait for anything."""
+        system: System = new_system()
+        worker = system.start_worker()
+        worker.wait_ready()
+        worker.signal(signal.SIGUSR2)
+        wait_for(lambda: "SIGUSR2 is ignored" in worker.log_text(), 5, "a line about SIGUSR2")
+        assert ask(f"{worker.url}/livez").status == 200
+        worker.signal(signal.SIGTERM)
+        worker.signal(signal.SIGTERM)
+        assert worker.wait_exit(10) in (0, 75)
+
+    def test_rules_that_were_used_may_not_change_or_vanish(self, new_system: NewSystem) -> None:
+        """A worker whose files differ from what priced lines, or lack it, ends with 78, naming it."""
+        system: System = new_system([RULES, EARLIER])
+        worker = system.start_worker()
+        worker.wait_ready()
+        system.send_orders([order("u1")])
+        system.wait_idle()
+        assert worker.stop() == 0
+        rules = system.folder / "rules" / "rules-0.toml"
+        rules.write_text(OTHER_CONTENT, encoding="utf-8")
+        changed = system.start_worker()
+        assert changed.wait_exit(30) == 78
+        assert "2026-01" in changed.log_text().splitlines()[-1]
+        rules.unlink()
+        gone = system.start_worker()
+        assert gone.wait_exit(30) == 78
+        rules.write_text(RULES, encoding="utf-8")
+        (system.folder / "rules" / "rules-1.toml").unlink()  # never used
+        assert system.start_worker().wait_ready() is None
+
+    def test_two_workers_with_one_url(self, new_system: NewSystem) -> None:
+        """The second live worker at an address ends with 78."""
+        system: System = new_system()
+        first = system.start_worker()
+        first.wait_ready()
+        port = first.url.rpartition(":")[2]
+        second = system.start_worker(REBATE_WEB_PORT=port)
+        assert second.wait_exit(30) == 78
+
+    def test_another_number_of_partitions(self, new_system: NewSystem) -> None:
+        """A topic that has another number of partitions than the setting ends the worker with 78."""
+        system: System = new_system()
+        worker = system.start_worker(REBATE_PARTITIONS="3")
+        assert worker.wait_exit(30) == 78
+        assert "has 4 partitions" in worker.log_text()
+
+    def test_a_broker_that_is_not_there(self, new_system: NewSystem) -> None:
+        """Without a broker the worker ends with 69 and one sentence."""
+        system: System = new_system()
+        worker = system.start_worker(REBATE_BROKER="127.0.0.1:9")
+        assert worker.wait_exit(60) == 69
+
+    def test_no_web_server_beyond_loopback_without_saying_so(self, new_system: NewSystem) -> None:
+        """Binding beyond loopback without authentication ends with 78."""
+        system: System = new_system()
+        assert system.start_worker(REBATE_WEB_HOST="0.0.0.0").wait_exit(30) == 78  # noqa: S104
