@@ -30,7 +30,7 @@ def parse_strict(value: bytes) -> Any:
     text = _decoded(value)
     if not is_shallow(value) and _is_deep(text):
         raise ValueError(f"the value is nested deeper than {NESTING_MAX}")
-    return _parse(text, float, _refuse_constant)
+    return _parse(text, _STRICT)
 
 
 def parse_network(value: bytes | str) -> Any:
@@ -41,7 +41,7 @@ def parse_network(value: bytes | str) -> Any:
     their own row only. ValueError as in `parse_strict`, but how deep is too deep depends on the
     machine: pages are large, nothing is kept of their nesting, and looking for it would take longest.
     """
-    return _parse(value if isinstance(value, str) else _decoded(value), _shortest, Decimal)
+    return _parse(value if isinstance(value, str) else _decoded(value), _NETWORK)
 
 
 def is_shallow(value: bytes) -> bool:
@@ -75,10 +75,10 @@ def _is_deep(text: str) -> bool:
     return False
 
 
-def _parse(text: str, on_float: Any, on_constant: Any) -> Any:
+def _parse(text: str, decoder: json.JSONDecoder) -> Any:
     """Return the value of a JSON text, or raise ValueError."""
     try:
-        return json.loads(text, parse_float=on_float, parse_int=_integer, parse_constant=on_constant)
+        return decoder.decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"the value is not JSON: {error}") from None
     except RecursionError:
@@ -116,3 +116,7 @@ def _sayable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+_STRICT = json.JSONDecoder(parse_int=_integer, parse_constant=_refuse_constant)
+_NETWORK = json.JSONDecoder(parse_float=_shortest, parse_int=_integer, parse_constant=Decimal)
