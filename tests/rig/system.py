@@ -73,9 +73,10 @@ class Worker:
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
         self.environment = dict(environment)
+        app = "tests.rig.faults" if "REBATE_TEST_FAULT" in environment else "rebate_app"
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "faust", "-A", "rebate_app", "worker", "-l", "info"],
+                [sys.executable, "-m", "faust", "-A", app, "worker", "-l", "info"],
                 cwd=CHECKOUT,
                 env=self.environment,
                 stdout=out,
