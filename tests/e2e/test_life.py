@@ -62,7 +62,7 @@ class TestLife:
         assert gone.wait_exit(30) == 78
         rules.write_text(RULES, encoding="utf-8")
         (system.folder / "rules" / "rules-1.toml").unlink()  # never used
-        assert system.start_worker().wait_ready() is None
+        system.start_worker().wait_ready()
 
     def test_two_workers_with_one_url(self, new_system: NewSystem) -> None:
         """The second live worker at an address ends with 78."""
