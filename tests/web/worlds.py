@@ -194,16 +194,16 @@ class World:
         )
 
     def orders(self, *documents: Document) -> None:
-        """Send order facts and process everything."""
+        """Send order facts one after another, and process everything that follows from each."""
         for document in documents:
             self.lane.send_order(document, self.clock())
-        self.lane.run()
+            self.lane.run()
 
     def users(self, *documents: Document) -> None:
-        """Send user facts and process everything."""
+        """Send user facts one after another, and process everything that follows from each."""
         for document in documents:
             self.lane.send_user(document, self.clock())
-        self.lane.run()
+            self.lane.run()
 
     async def ask(
         self,
