@@ -90,6 +90,7 @@ class Oracle:
         self._versions = [RuleVersion(source) for source in rules]
         self._user_id_fields = parse_user_id_fields(user_id_fields)
         self._answers: dict[Fraction, dict[LineKey, dict[str, Any]]] = {}
+        self._owners: dict[LineKey, Owner] = {}
         for document in orders:
             key = (document["platform"], document["order_line_id"])
             facts = self._facts.setdefault(key, LineFacts(*key))
@@ -167,7 +168,11 @@ class Oracle:
         return found
 
     def _owner(self, facts: LineFacts) -> Owner:
-        return owner_of(facts, self._bindings, self._user_id_fields)
+        """Ask once per line whose it is: no moment moves an owner."""
+        key = (facts.platform, facts.order_line_id)
+        if key not in self._owners:
+            self._owners[key] = owner_of(facts, self._bindings, self._user_id_fields)
+        return self._owners[key]
 
     def _all_lines(self, at: datetime) -> dict[LineKey, dict[str, Any]]:
         """Answer for every line once per moment; facts never change, so this is no shortcut in the law."""

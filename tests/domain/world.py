@@ -1,0 +1,169 @@
+"""A small world for laws: rules, people and order facts through the real stages, read from the tables.
+
+It is separate from the tests because many laws ask the same things of the same accounts: balances,
+shares, owners, ids in suspense and ledgers, at any moment.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rebate_app.domain.account import AccountLine, Head, chain_of, worth_of
+from rebate_app.domain.balance import Balance, balance_on, line_buckets
+from rebate_app.domain.calendar import day_of
+from rebate_app.domain.ledger import Entry
+from rebate_app.domain.order_line import LineState
+from rebate_app.domain.rule_check import parse_rules
+from rebate_app.domain.rules import RuleBook, RuleVersion
+from rebate_app.domain.suspense import IdHead, IdLine
+from tables.accounts import ENTRY, HEAD, ID_HEAD, ID_LINE, LINE
+from tables.order_lines import LINE as ORDER_LINE
+from tests.list_lane import ACCOUNTS, LINES, Choose, ListLane, at_random
+from tests.oracle import UserRecord
+
+Document = dict[str, Any]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+NOW_US = 1_785_000_000_000_000  # 2026-07: after every moment of a feed, so that no fact is implausible
+
+
+def us(moment: datetime) -> int:
+    """Return a moment in microseconds since 1970."""
+    return (moment - EPOCH) // MICROSECOND
+
+
+def book_of(texts: Iterable[str]) -> RuleBook:
+    """Return the book of rule files that are right."""
+    versions = []
+    for text in texts:
+        version = parse_rules(text, "rules")
+        assert isinstance(version, RuleVersion), version
+        versions.append(version)
+    return RuleBook(versions)
+
+
+class World:
+    """The stages with their rules; profiles first, then order facts and bindings in any interleaving."""
+
+    def __init__(self, rules: Iterable[str], partitions: int = 3) -> None:
+        self.rules = book_of(rules)
+        self.lane = ListLane(partitions, self.rules)
+
+    def know(self, users: Iterable[UserRecord]) -> None:
+        """Send user facts and let them be processed."""
+        for document, at_us in users:
+            self.lane.send_user(document, at_us)
+        self.lane.run(lambda works: (works[0], works[0].waiting))
+
+    def take(self, orders: Iterable[Document], at_us: int = NOW_US) -> None:
+        """Send order facts and let everything that follows be processed."""
+        for document in orders:
+            self.lane.send_order(document, at_us)
+        self.lane.run(lambda works: (works[0], works[0].waiting))
+
+    def live(
+        self, rng: random.Random, orders: Sequence[Document], binds: Sequence[UserRecord], chunk_max: int = 40
+    ) -> None:
+        """Send facts and bindings mixed at random, processing in between, in chunks of any size."""
+        choose = at_random(rng, chunk_max)
+        waiting = list(orders)
+        binds_at = sorted(rng.randrange(len(waiting) + 1) for _ in binds)
+        position = 0
+        for number, (document, at_us) in zip(binds_at, binds, strict=True):
+            position = self._send(rng, choose, waiting, position, number)
+            self.lane.send_user(document, at_us)
+        self._send(rng, choose, waiting, position, len(waiting))
+        self.lane.run(choose)
+
+    def _send(self, rng: random.Random, choose: Choose, orders: list[Document], start: int, end: int) -> int:
+        for number in range(start, end):
+            self.lane.send_order(orders[number], NOW_US)
+            if rng.random() < 0.02:
+                for _ in range(rng.randint(1, 6)):
+                    if works := self.lane.waiting():
+                        work, count = choose(works)
+                        self.lane.step(work.stage, work.partition, count)
+        return end
+
+    def _store(self, stage: str, key: str) -> Any:
+        return self.lane.stores[stage, self.lane.partition_of(key)]
+
+    def head(self, user_id: str) -> Head:
+        """Return the head of a user's account."""
+        return HEAD.read(self._store(ACCOUNTS, user_id), HEAD.key(user_id)) or Head()
+
+    def balance(self, user_id: str, at: datetime) -> Balance:
+        """Return the account of a user at a moment."""
+        return balance_on(self.head(user_id), day_of(us(at)))
+
+    def money(self, user_id: str, at: datetime) -> tuple[int, int, int, int]:
+        """Return estimated, confirmed, held, available of a user at a moment."""
+        found = self.balance(user_id, at)
+        return found.estimated, found.confirmed, found.held, found.available
+
+    def line(self, line: str) -> LineState | None:
+        """Return what stage 1 knows of a line."""
+        return ORDER_LINE.read(self._store(LINES, line), line.encode())
+
+    def account_line(self, user_id: str, line: str) -> AccountLine | None:
+        """Return what the line contributes to a user."""
+        return LINE.read(self._store(ACCOUNTS, user_id), LINE.key(user_id, line))
+
+    def entries(self, user_id: str) -> list[Entry]:
+        """Return the user's ledger, oldest first."""
+        store = self._store(ACCOUNTS, user_id)
+        found = [ENTRY.read(store, ENTRY.key(user_id, n)) for n in range(self.head(user_id).entry_count)]
+        assert None not in found
+        return [entry for entry in found if entry is not None]
+
+    def id_head(self, attribution_id: str) -> IdHead:
+        """Return the head of an attribution id."""
+        return ID_HEAD.read(self._store(ACCOUNTS, attribution_id), ID_HEAD.key(attribution_id)) or IdHead()
+
+    def id_line(self, attribution_id: str, line: str) -> IdLine | None:
+        """Return what an attribution id knows of a line."""
+        return ID_LINE.read(self._store(ACCOUNTS, attribution_id), ID_LINE.key(attribution_id, line))
+
+    def _names(self, prefix: str) -> Iterator[list[str]]:
+        """Yield what the keys of one kind of account record name."""
+        for (stage, _), store in self.lane.stores.items():
+            if stage == ACCOUNTS:
+                for key, _value in store.items():
+                    kind, *parts = key.decode().split(" ")
+                    if kind == prefix:
+                        yield parts
+
+    def users(self) -> list[str]:
+        """Return everyone who has an account."""
+        return [parts[0] for parts in self._names("h")]
+
+    def attribution_ids(self) -> list[str]:
+        """Return every attribution id that has an account."""
+        return [parts[0] for parts in self._names("H")]
+
+    def contributions(self) -> list[tuple[str, AccountLine]]:
+        """Return every line of every user."""
+        found = [(parts[0], self.account_line(parts[0], parts[1])) for parts in self._names("l")]
+        return [(user_id, record) for user_id, record in found if record is not None]
+
+    def snapshot(self) -> dict[tuple[str, int], dict[bytes, bytes]]:
+        """Return every record of every store, to compare worlds with each other."""
+        return {where: dict(store.items()) for where, store in self.lane.stores.items()}
+
+
+def share_of(record: AccountLine, day: int) -> tuple[int, dict[str, int]] | None:
+    """Return (depth, buckets) of what a line brings a user on a day, None when it is not the user's."""
+    effective = record.effective()
+    if effective is None:
+        return None
+    return len(chain_of(effective[0])), line_buckets(record.posted, day)
+
+
+def net_of(record: AccountLine) -> Any:
+    """Return the worth from which a line's share was computed."""
+    effective = record.effective()
+    assert effective is not None
+    return worth_of(effective[1])
