@@ -1,0 +1,78 @@
+"""What the tests of the commands share: running one in this process, and settings for the test's Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from click.testing import CliRunner
+
+from rebate_app.cli.root import rebate
+from rebate_app.lane.connection import client_options
+from rebate_app.settings import Settings, load_settings
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended: its exit code, and what it said where."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """Return stdout as one JSON value."""
+        return json.loads(self.stdout)
+
+
+def run(*arguments: str) -> Outcome:
+    """Run `rebate` with arguments in this process; an exception that leaves it fails the test."""
+    result = CliRunner(catch_exceptions=False).invoke(rebate, arguments)
+    return Outcome(result.exit_code, result.stdout, result.stderr)
+
+
+def use_broker(monkeypatch: pytest.MonkeyPatch, broker: str) -> Settings:
+    """Set REBATE_BROKER and few partitions for commands of this test, and return their settings."""
+    monkeypatch.setenv("REBATE_BROKER", broker)
+    monkeypatch.setenv("REBATE_PARTITIONS", "3")
+    return load_settings()
+
+
+def read_all(settings: Settings, topic: str) -> list[tuple[bytes, Any]]:
+    """Return (key, JSON value) of all records that read_committed finds, partition by partition."""
+
+    async def read() -> list[tuple[bytes, Any]]:
+        consumer = AIOKafkaConsumer(**client_options(settings), isolation_level="read_committed")
+        await consumer.start()
+        try:
+            spots = [TopicPartition(topic, number) for number in range(settings.partitions)]
+            consumer.assign(spots)
+            for spot in spots:
+                consumer.seek(spot, 0)
+            ends = await consumer.end_offsets(spots)
+            found: list[Any] = []
+            while any([await consumer.position(spot) < ends[spot] for spot in spots]):
+                for batch in (await consumer.getmany(timeout_ms=100)).values():
+                    found += batch
+        finally:
+            await consumer.stop()
+        found.sort(key=lambda record: (record.partition, record.offset))
+        return [(record.key, json.loads(record.value)) for record in found]
+
+    return asyncio.run(read())
+
+
+def lines(*documents: dict[str, Any] | str) -> str:
+    """Return documents as NDJSON; text stays as it is."""
+    return "".join((each if isinstance(each, str) else json.dumps(each)) + "\n" for each in documents)
+
+
+def codes(refused: Sequence[dict[str, Any]]) -> list[tuple[int, str, str]]:
+    """Return row, code and member of each refusal."""
+    return [(each["row"], each["code"], each["member"]) for each in refused]
