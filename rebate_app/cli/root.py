@@ -12,6 +12,7 @@ import click
 
 from rebate_app.broker.commands import broker
 
+from .audit import audit
 from .exits import EXITS
 from .import_commands import attributions, orders, profiles
 from .lag_command import lag
@@ -37,7 +38,7 @@ def rebate() -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
 
 
-for command in (orders, profiles, attributions, lag, users, topics, broker):
+for command in (orders, profiles, attributions, lag, users, audit, topics, broker):
     rebate.add_command(command)
 
 

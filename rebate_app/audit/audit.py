@@ -1,0 +1,141 @@
+"""The whole audit: stage 1, stage 2 with its users, then what was sent (design.md 3, "Audit").
+
+One partition of one stage is in memory at a time; of the messages only their digests are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agents.accounts import AccountsStage
+from agents.order_lines import OrderLinesStage
+from rebate_app.domain.rules import RuleBook
+from rebate_app.settings import Settings
+from rebate_app.wire.topics import Topics
+from tables import accounts, order_lines
+
+from .balances import ROUNDS_MAX, Balances, Workers, users_of
+from .findings import LIMIT, Findings, Report
+from .logs import Logs
+from .messages import Messages, Names
+from .partition import PartitionAudit
+
+Tell = Callable[[int, str], None]
+ACCOUNT_HEADS = (b"h ", b"H ")
+
+
+class Auditor:
+    """Audits what two stages made of their topics. `workers` None: the topics and tables alone."""
+
+    def __init__(
+        self,
+        lines_stage: OrderLinesStage,
+        accounts_stage: AccountsStage,
+        partitions: int,
+        logs: Logs,
+        *,
+        workers: Workers | None = None,
+        tell: Tell = lambda _count, _says: None,
+        limit: int = LIMIT,
+    ) -> None:
+        self.findings = Findings(limit)
+        self._report = Report()
+        self._lines, self._accounts = lines_stage, accounts_stage
+        self._partitions = partitions
+        self._logs = logs
+        self._tell = tell
+        self._balances = None if workers is None else Balances(workers, self.findings)
+        names = Names(
+            app=lines_stage.app,
+            orders=lines_stage.source,
+            user_log=accounts_stage.source,
+            dead_letters={lines_stage.source: lines_stage.dlt, accounts_stage.source: accounts_stage.dlt},
+            registry=lines_stage.registry,
+            partitions=partitions,
+        )
+        self._messages = Messages(names, logs, self.findings)
+        self._watermarks: dict[tuple[str, int], int] = {}
+
+    async def run(self) -> Report:
+        """Audit, and return what was found. BrokerAwayError when a log cannot be read to its end."""
+        report = self._report
+        for partition in range(self._partitions):
+            await self._audit_lines(partition)
+        for partition in range(self._partitions):
+            await self._audit_accounts(partition)
+        self._tell(report.facts, "records folded; looking for what they sent")
+        await self._messages.compare(self._watermarks)
+        report.messages, report.after_cut = self._messages.compared, self._messages.after_cut
+        if self._balances is not None:
+            report.users_compared = self._balances.compared
+        report.cut = {f"{topic}/{number}": mark for (topic, number), mark in self._watermarks.items()}
+        report.differences, report.items = len(self.findings), self.findings.items
+        return report
+
+    async def _audit_lines(self, partition: int) -> None:
+        audit = self._audit(self._lines, order_lines.NAME, partition)
+        if await audit.advance():
+            audit.compare()
+            self._report.lines += sum(1 for key in audit.fold if key != order_lines.USED_KEY)
+            self._watermarks[audit.stage.source, partition] = audit.watermark
+
+    async def _audit_accounts(self, partition: int) -> None:
+        audit = self._audit(self._accounts, accounts.NAME, partition)
+        if not await audit.advance():
+            return
+        audit.compare()
+        if self._balances is not None:
+            await self._ask(audit, self._balances)
+        self._report.accounts += sum(1 for key in audit.fold if key.startswith(ACCOUNT_HEADS))
+        self._watermarks[audit.stage.source, partition] = audit.watermark
+
+    async def _ask(self, audit: PartitionAudit, balances: Balances) -> None:
+        """Compare every user's answer; for those who have moved on, again at a later cut."""
+        self._tell(self._report.facts, f"records folded; asking for the users of {audit.where}")
+        missed = await balances.compare(audit.where, audit.fold, users_of(audit.fold))
+        for _ in range(ROUNDS_MAX - 1):
+            if not missed or not await audit.advance():
+                break
+            audit.compare()
+            missed = await balances.compare(audit.where, audit.fold, missed)
+        self._report.not_comparable += len(missed)
+
+    def _audit(self, stage: OrderLinesStage | AccountsStage, table: str, partition: int) -> PartitionAudit:
+        def tell(count: int) -> None:
+            self._report.facts += count
+            self._tell(self._report.facts, f"records folded; {stage.source}/{partition}")
+
+        return PartitionAudit(
+            stage,
+            table,
+            partition,
+            self._partitions,
+            logs=self._logs,
+            findings=self.findings,
+            send=self._messages.sender((stage.source, partition)),
+            tell=tell,
+            seen=self._messages.seen[partition] if stage is self._accounts else None,
+        )
+
+
+def stages_of(settings: Settings, rules: RuleBook) -> tuple[OrderLinesStage, AccountsStage]:
+    """Return the stages as these settings make them, to be folded without any lane."""
+    topics = Topics.of(settings)
+    lines = OrderLinesStage(
+        source=topics.orders,
+        changelog=topics.lines_changelog,
+        user_log=topics.user_log,
+        dlt=topics.orders_dlt,
+        app=settings.app_id,
+        user_id_fields=settings.user_id_fields,
+        registry=topics.rules,
+    )
+    users = AccountsStage(
+        source=topics.user_log,
+        changelog=topics.accounts_changelog,
+        dlt=topics.user_log_dlt,
+        app=settings.app_id,
+        rules=rules,
+        registry=topics.rules,
+    )
+    return lines, users

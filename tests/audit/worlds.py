@@ -1,0 +1,66 @@
+"""Worlds to audit: a random feed on a list lane, with records that cannot be used among them."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+
+from tests.domain.world import NOW_US, World, us
+from tests.list_lane import ListLane, at_random
+from tests.oracle import make_feed, shuffle_with_repeats
+
+AT_US = us(datetime(2026, 3, 1, tzinfo=UTC))
+GARBAGE: tuple[tuple[bytes | None, bytes | None], ...] = (
+    (b"taobao:L1", b"{"),
+    (b"taobao:L1", None),
+    (b"u1", b'{"schema":"user-fact/1","kind":"withdrawal.paid"}'),
+    (b"u2", b'{"schema":"rebate-internal/1","app":"rebate","format":9,"kind":"line"}'),
+    (b"u3", b'{"schema":"rebate-internal/1","app":"others","format":1,"kind":"line"}'),
+)
+
+
+def send_feed(seed: int, lines: int = 60, users: int = 8, partitions: int = 3) -> World:
+    """Return a world to which everything was sent and in which nothing is processed yet."""
+    rng = random.Random(seed)
+    feed = make_feed(rng, lines, users)
+    world = World(feed.rules, partitions)
+    lane = world.lane
+    mixed = [("order", document, NOW_US) for document in shuffle_with_repeats(rng, feed.orders)]
+    mixed += [("user", document, at_us) for document, at_us in feed.users]
+    rng.shuffle(mixed)
+    for number, (kind, document, at_us) in enumerate(mixed):
+        if kind == "order":
+            lane.send_order(document, at_us)
+        else:
+            lane.send_user(document, at_us)
+        if number % 40 == 0:
+            key, value = GARBAGE[number // 40 % len(GARBAGE)]
+            topic = rng.choice((lane.topics.orders, lane.topics.user_log))
+            lane.send(topic, key or b"", value, at_us)
+    return world
+
+
+def processed(seed: int, lines: int = 60, users: int = 8, partitions: int = 3) -> World:
+    """Return a world at rest."""
+    world = send_feed(seed, lines, users, partitions)
+    world.lane.run(random.Random(seed))
+    return world
+
+
+class Stepping:
+    """Lets a lane go on by a chunk, now and then, whenever the audit looks at anything."""
+
+    def __init__(self, lane: ListLane, seed: int, chance: float = 0.5, chunk_max: int = 9) -> None:
+        self._lane = lane
+        self._rng = random.Random(seed)
+        self._choose = at_random(self._rng, chunk_max)
+        self._chance = chance
+        self.steps = 0
+
+    def __call__(self) -> None:
+        """Go on, perhaps."""
+        works = self._lane.waiting()
+        if works and self._rng.random() < self._chance:
+            work, count = self._choose(works)
+            self._lane.step(work.stage, work.partition, count)
+            self.steps += 1
