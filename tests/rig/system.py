@@ -128,9 +128,7 @@ class System:
     ) -> None:
         self.folder = folder
         rules_folder = folder / "rules"
-        rules_folder.mkdir(parents=True, exist_ok=True)
-        for number, text in enumerate(rules):
-            (rules_folder / f"rules-{number}.toml").write_text(text, encoding="utf-8")
+        self.use_rules(rules)
         self._environment = {
             key: value for key, value in os.environ.items() if not key.startswith("REBATE_")
         } | {
@@ -144,6 +142,13 @@ class System:
         self.settings: Settings = load_settings(self._environment)
         self.topics = Topics.of(self.settings)
         asyncio.run(ensure_topics(self.settings))
+
+    def use_rules(self, rules: Iterable[str]) -> None:
+        """Write the rule files that workers will load."""
+        rules_folder = self.folder / "rules"
+        rules_folder.mkdir(parents=True, exist_ok=True)
+        for number, text in enumerate(rules):
+            (rules_folder / f"rules-{number}.toml").write_text(text, encoding="utf-8")
 
     def environment(self, port: int, number: int) -> dict[str, str]:
         """Return the environment of worker number so-and-so."""

@@ -1,0 +1,1 @@
+"""Faults on purpose: killed, frozen and cut off at every step, then compared with an independent reading."""
