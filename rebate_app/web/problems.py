@@ -51,12 +51,19 @@ FACT_REFUSED = Kind(UNPROCESSABLE, "The facts cannot be used, and none of them w
 
 
 class ProblemError(Exception):
-    """A request cannot be answered as asked; `code` is a key of PROBLEMS or a reason code of facts."""
+    """A request cannot be answered as asked; `code` is a key of PROBLEMS, or a reason code with a `kind`."""
 
     def __init__(
-        self, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+        self,
+        code: str,
+        detail: str,
+        *,
+        kind: Kind | None = None,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
     ) -> None:
         super().__init__(f"{code}: {detail}")
+        self.kind = PROBLEMS[code] if kind is None else kind
         self.code = code
         self.detail = detail
         self.headers = dict(headers or {})
@@ -74,7 +81,8 @@ def refused(errors: Sequence[tuple[str, Fault]]) -> ProblemError:
         {"pointer": pointer + _pointer(fault.member), "code": fault.code, "detail": fault.detail}
         for pointer, fault in errors
     ]
-    return ProblemError(errors[0][1].code, errors[0][1].detail, errors=listed)
+    first = errors[0][1]
+    return ProblemError(first.code, first.detail, kind=FACT_REFUSED, errors=listed)
 
 
 def _pointer(member: str) -> str:
@@ -83,7 +91,7 @@ def _pointer(member: str) -> str:
 
 def problem_answer(problem: ProblemError, request_id: str) -> Answer:
     """Return the problem as it is sent."""
-    kind = PROBLEMS.get(problem.code, FACT_REFUSED)
+    kind = problem.kind
     body = {
         "type": f"urn:rebate:problem:{problem.code}",
         "title": kind.title,

@@ -5,8 +5,11 @@ Each worker owns some partitions of one shared `ListLane`; a test moves time, wo
 
 from __future__ import annotations
 
+import asyncio
+import io
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import aiohttp
@@ -84,6 +87,7 @@ class LaneSender:
         self._lane = lane
         self._clock = clock
         self.away = False
+        self.behind_us = 0  # how much the broker's clock is behind
         self.processes = True
         self.sent = 0
 
@@ -91,7 +95,8 @@ class LaneSender:
         """Send (key, value) pairs; return (partition, offset) of each."""
         if self.away:
             raise BrokerAwayError("no broker answers")
-        sent = [self._lane.send(topic, key, value, self._clock()) for key, value in records]
+        at = self._clock() - self.behind_us
+        sent = [self._lane.send(topic, key, value, at) for key, value in records]
         self.sent += len(sent)
         if self.processes:
             self._lane.run()
@@ -184,6 +189,11 @@ class World:
             else:
                 worker.placement.elsewhere[table, partition] = place
 
+    def point(self, table: str, partition: int, url: str) -> None:
+        """Let every worker believe that the partition is at that address."""
+        for worker in self.workers:
+            worker.placement.elsewhere[table, partition] = Remote(url)
+
     def owner_of(self, key: str, table: str = "accounts") -> int:
         """Return the number of the worker that has the key's partition."""
         partition = self.lane.partition_of(key)
@@ -218,7 +228,8 @@ class World:
         if self._client is None:
             self._client = aiohttp.ClientSession(auto_decompress=False)
         url = URL(self.workers[worker].url + target, encoded=True)
-        async with self._client.request(method, url, headers=headers, data=body) as response:
+        data = None if body is None else io.BytesIO(body)
+        async with self._client.request(method, url, headers=headers, data=data) as response:
             return Reply(response.status, response.headers, await response.read())
 
     async def get(self, target: str, worker: int = 0, **headers: str) -> Reply:
@@ -247,6 +258,24 @@ class World:
             await self._client.close()
         for worker in self.workers:
             await worker.stop()
+
+
+@asynccontextmanager
+async def hung_server() -> AsyncIterator[str]:
+    """Give the address of something that takes every request and never answers."""
+    connections: list[asyncio.StreamWriter] = []
+
+    async def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in connections:
+            writer.close()
+        await server.wait_closed()
 
 
 def problem(reply: Reply, status: int, code: str) -> Any:
