@@ -14,12 +14,15 @@ import tables.declare
 from agents.accounts import AccountsStage
 from agents.order_lines import OrderLinesStage
 from rebate_app.lane.connection import client_options
-from rebate_app.lane.lane import Lane
+from rebate_app.lane.lane import Lane, new_memory_store
 from rebate_app.lane.manager import LaneTableManager
+from rebate_app.lane.readings import read_lane
 from rebate_app.lane.stage import Stage
+from rebate_app.lane.store_folder import StoreFolder
 from rebate_app.lane.transport import LaneTransport
 from rebate_app.order_service import OrderService
 from rebate_app.placement import LanePlacement
+from rebate_app.readings import read_worker
 from rebate_app.settings import EXIT_CONFIGURATION, ConfigurationError, Settings, load_settings
 from rebate_app.web.attach import Api
 from rebate_app.web.attach import attach as attach_web
@@ -60,7 +63,12 @@ def create_app(settings: Settings | None = None) -> RebateWorkerApp:
             rules=rules,
         ),
     ]
-    app.lane = Lane(settings, options, stages, fatal=app.fatal)
+    app.stores = StoreFolder(settings) if settings.store == "rocksdb" else None
+    app.lane = Lane(settings, options, stages, fatal=app.fatal, new_store=app.stores or new_memory_store)
+    placement = LanePlacement(app, app.lane, settings, topics)
+    figures = app.lane.figures
+    figures.read_from(lambda: read_worker(app, placement, settings))
+    figures.read_from(lambda: read_lane(app.lane))
     app.transport = LaneTransport(app.conf.broker_consumer, app)
     app.lane.use_thread(lambda: app.consumer.thread)
     tables.declare.declare(app, settings, topics)
@@ -69,13 +77,14 @@ def create_app(settings: Settings | None = None) -> RebateWorkerApp:
     attach_web(
         app,
         Api(
-            placement=LanePlacement(app, app.lane, settings, topics),
+            placement=placement,
             sender=app.order_service,
             clock=lambda: time.time_ns() // 1_000,
             topics=topics,
             rules=rules,
             user_id_fields=settings.user_id_fields,
             own_url=settings.own_url,
+            figures=figures,
         ),
     )
     for name in QUIET_LOGGERS:

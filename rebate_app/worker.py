@@ -17,9 +17,11 @@ from yarl import URL
 
 from rebate_app.domain.rules import RuleBook
 from rebate_app.lane.admin import BrokerUnavailableError, ensure_topics
+from rebate_app.lane.connection import client_options
 from rebate_app.lane.failures import LaneError
 from rebate_app.lane.lane import Lane
 from rebate_app.lane.registry import check_registry
+from rebate_app.lane.store_folder import StoreFolder
 from rebate_app.order_service import OrderService
 from rebate_app.settings import (
     EXIT_CONFIGURATION,
@@ -50,6 +52,7 @@ class RebateWorkerApp(faust.App):
 
     lane: Lane
     order_service: OrderService
+    stores: StoreFolder | None
 
     def __init__(self, *args: Any, settings: Settings, rules: RuleBook, **kwargs: Any) -> None:
         self.settings = settings
@@ -82,7 +85,11 @@ class RebateWorkerApp(faust.App):
         for url in {self.settings.own_url, str(self.conf.canonical_url)}:
             await asyncio.get_running_loop().run_in_executor(None, _refuse_taken, url)
         await ensure_topics(self.settings)
-        await check_registry(self.settings, Topics.of(self.settings), self.rules)
+        topics = Topics.of(self.settings)
+        await check_registry(self.settings, topics, self.rules)
+        if self.stores is not None:
+            changelogs = [topics.lines_changelog, topics.accounts_changelog]
+            await self.stores.prepare(client_options(self.settings), changelogs)
 
     def fatal(self, error: LaneError) -> None:
         """End the worker with the error's exit code: drop what is open, leave the group, go."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
+from rebate_app.metrics.figures import Figures
 from rebate_app.settings import Settings
 
 from .chunk import Chunk
@@ -29,7 +30,8 @@ STUCK_S = 30.0
 log = logging.getLogger(__name__)
 
 
-def _new_memory_store(stage: Stage, partition: int) -> Store:
+def new_memory_store(stage: Stage, partition: int) -> Store:
+    """Return a store that is gone with the process."""
     del stage, partition
     return MemoryStore()
 
@@ -44,10 +46,12 @@ class Lane:
         stages: list[Stage],
         *,
         fatal: Callable[[LaneError], None],
-        new_store: Callable[[Stage, int], Store] = _new_memory_store,
+        figures: Figures | None = None,
+        new_store: Callable[[Stage, int], Store] = new_memory_store,
     ) -> None:
         self.settings = settings
         self.client_options = client_options
+        self.figures = Figures() if figures is None else figures
         self.stages = {stage.source: stage for stage in stages}
         self.partitions: dict[tuple[str, int], PartitionLane] = {}
         self.settled = False  # whether the last assignment is open and running
@@ -83,6 +87,7 @@ class Lane:
         for key in assigned - set(self.partitions):
             stage = self.stages[key[0]]
             self.partitions[key] = PartitionLane(stage, key[1], self._new_store(stage, key[1]), self)
+            await asyncio.sleep(0)  # opening a store on disk takes its time: HTTP gets its turn
         self._committed = {}
         gate = asyncio.Semaphore(OPEN_AT_ONCE_MAX)
 
@@ -117,6 +122,11 @@ class Lane:
     def offsets_committed(self, offsets: Mapping[tuple[str, int], tuple[int, int]]) -> None:
         """Remember what the group has."""
         self._committed.update(offsets)
+
+    def committed_offset(self, topic: str, partition: int) -> int | None:
+        """Return what the group was last told by this worker, None before."""
+        told = self._committed.get((topic, partition))
+        return None if told is None else told[0]
 
     def stable_end(self, topic: str, partition: int) -> int:
         """Return the last stable offset of a partition, as the last fetch told it."""
@@ -181,9 +191,15 @@ class Lane:
         A worker that was frozen wakes up with old balances: the broker may have given its
         partitions away, so it has to hear from the broker before it answers as owner again.
         """
+        return self.lease_remaining_s() > 0
+
+    def lease_remaining_s(self) -> float:
+        """Return for how long it may answer as owner unless another heartbeat succeeds; 0 when run out."""
         sent_at = self.thread.heartbeat_sent_at
+        if sent_at is None:
+            return 0.0
         lease = self.settings.session_timeout - LEASE_MARGIN_S
-        return sent_at is not None and time.monotonic() - sent_at < lease
+        return max(0.0, sent_at + lease - time.monotonic())
 
     async def watch(self) -> None:
         """End the worker when a partition has work and makes no progress (a stuck fetcher, faust issue 629).

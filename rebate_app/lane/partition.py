@@ -18,18 +18,19 @@ from aiokafka.errors import KafkaError
 from .buffer import ChunkBuffer
 from .chunk import Chunk
 from .failures import BrokerGoneError, BugError, FencedError, LaneError, StateLostError
+from .meters import StageMeter
 from .outbox import Outbox
 from .ports import LaneEnvironment
 from .producers import PartitionProducers
 from .restore import RestoreStalledError, restore
 from .stage import Record, Stage
-from .store import WATERMARK_KEY, Overlay, Store, Watermark, encode_watermark
+from .store import WATERMARK_KEY, Overlay, Store, StoreDamagedError, Watermark, encode_watermark
 
 OPENING, RUNNING, CLOSED = "opening", "running", "closed"
 
 YIELD_AFTER_S = 0.005
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 10.0
-RETRYABLE = (KafkaError, OSError, asyncio.TimeoutError, RestoreStalledError)
+RETRYABLE = (KafkaError, OSError, asyncio.TimeoutError, RestoreStalledError, StoreDamagedError)
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class PartitionLane:
             transaction_timeout=settings.transaction_timeout,
             partitions=settings.partitions,
         )
+        self._meter = StageMeter(environment.figures, stage)
         self._buffer = ChunkBuffer()
         self._paused = False
         self._arrived = asyncio.Event()
@@ -61,6 +63,7 @@ class PartitionLane:
         self._task: asyncio.Task[None] | None = None
         self._progress_seen = (0, 0)
         self._progress_at = time.monotonic()
+        store.on_damage(self._arrived.set)
 
     @property
     def name(self) -> str:
@@ -83,12 +86,15 @@ class PartitionLane:
         self.state = OPENING
         await self._producers.fence(self._fault)
         self._fault("fenced")
-        await restore(
+        restored = await restore(
             self._environment.client_options,
             self.stage.changelog,
             self.partition,
             self.store,
             self._progress,
+        )
+        log.info(
+            "restored %s: %d records from %d to %d", self.name, restored.records, restored.begin, restored.end
         )
         await self._check_source()
         self.position = self.next_offset
@@ -169,6 +175,7 @@ class PartitionLane:
                 await self._work()
         except FencedError as error:
             self.state = CLOSED
+            self._meter.fenced()
             self._environment.fenced(error)
         except LaneError as error:
             self._environment.fatal(error)
@@ -179,6 +186,8 @@ class PartitionLane:
             self._environment.fatal(BugError(f"{self.name} failed: {error!r}"))
 
     async def _work(self) -> None:
+        if self.store.damage is not None:
+            await self._reopen(StoreDamagedError(self.store.damage))
         while self._buffer and self.state == RUNNING:
             records, end, stable_end = self._buffer.take(self.position)
             try:
@@ -205,19 +214,22 @@ class PartitionLane:
         records = [record for record in records if record.offset >= first]
         if not records:
             return
-        overlay, outbox = Overlay(self.store), Outbox()
+        began, overlay, outbox = time.perf_counter(), Overlay(self.store), Outbox()
         await self._compute(records, overlay, outbox)
+        decided = time.perf_counter()
         overlay.changes[WATERMARK_KEY] = encode_watermark(
             Watermark(records[-1].offset, self.stage.source, self._environment.settings.partitions)
         )
         self._fault("computed")
+        begun_at = time.time()
         async with asyncio.timeout(self._environment.settings.transaction_timeout):
             last = await self._producers.commit(
                 outbox.records, self.stage.changelog, self.partition, overlay.changes, self._fault
             )
         self._fault("committed")
-        self.store.apply(overlay.changes, last + 1)
+        self.store.apply(overlay.changes, last + 1, complete_at=begun_at)
         self._fault("applied")
+        self._meter.committed(records, outbox, began, decided)
 
     async def _compute(self, records: Sequence[Record], overlay: Overlay, outbox: Outbox) -> None:
         session = self.stage.session(overlay, outbox)
@@ -225,6 +237,8 @@ class PartitionLane:
         for record in records:
             try:
                 session.take(record)
+            except StoreDamagedError:
+                raise
             except Exception as error:
                 raise BugError(
                     f"{self.name} failed on {record.topic}/{record.partition}/{record.offset}: {error!r}"
@@ -237,6 +251,7 @@ class PartitionLane:
     async def _reopen(self, cause: BaseException) -> None:
         """Drop what was computed and begin again at the fence, with back-off, until the deadline."""
         log.warning("lane %s begins again at the fence: %r", self.name, cause)
+        self._meter.reopened()
         self._drop_buffer()
         await self.open_until_deadline()
         if self.state == OPENING:
@@ -277,7 +292,6 @@ class PartitionLane:
         await self._producers.close()
 
     async def give_up(self) -> None:
-        """Stop for good: another worker owns the partition, so its records go."""
+        """Stop for good: another worker owns the partition; memory forgets, a disk keeps for its return."""
         await self.stop()
-        self.store.clear()
         self.store.close()

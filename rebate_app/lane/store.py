@@ -1,12 +1,12 @@
 """Where one partition's records live: a port, its memory store, and the overlay of a chunk.
 
 A chunk is computed on an overlay, so nothing is visible before its transaction is committed, and
-dropping the overlay is all that undoing takes.
+dropping the overlay is all that undoing takes. The store on disk is apart, in store_rocksdb.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -28,12 +28,28 @@ class Watermark(Struct, frozen=True):
     format: int = 1
 
 
-_decode_watermark = Decoder(Watermark).decode
+decode_watermark = Decoder(Watermark).decode
+
+
+def watermark_after(changes: Mapping[bytes, bytes | None], before: Watermark | None) -> Watermark | None:
+    """Return the watermark that holds once the changes are taken."""
+    if WATERMARK_KEY not in changes:
+        return before
+    value = changes[WATERMARK_KEY]
+    return None if value is None else decode_watermark(value)
 
 
 def encode_watermark(watermark: Watermark) -> bytes:
     """Return the changelog value of a watermark."""
     return encode(watermark)
+
+
+class StoreClosedError(Exception):
+    """The store was closed, its partition is somebody else's: ask the owner, there is no answer here."""
+
+
+class StoreDamagedError(Exception):
+    """The store cannot be read; it answers nothing more until it was cleared and restored."""
 
 
 class Readable(Protocol):
@@ -47,32 +63,66 @@ class Readable(Protocol):
 class Store(Readable, Protocol):
     """One partition's records, the watermark they hold for, and how far the changelog was read.
 
-    `position` is the changelog offset to read next. Data, position and watermark change together.
+    Law: what a store holds is what the changelog said up to `position`, never more. Data, watermark
+    and position change together or not at all, also when the process is killed in between. The key of
+    one zero byte is the store's own. Closed, it raises StoreClosedError; damaged, StoreDamagedError.
     """
 
-    position: int
+    @property
+    def position(self) -> int:
+        """Return the changelog offset to read next."""
+        ...
+
+    @property
+    def complete_at(self) -> float:
+        """Return when the records were last known to be all that the changelog had, in Unix seconds.
+
+        A store that was away for longer than tombstones are kept may miss one (engine.md 2). 0 for
+        a store never written.
+        """
+        ...
 
     @property
     def watermark(self) -> Watermark | None:
         """Return the watermark of the records, None for a store never written."""
         ...
 
-    def apply(self, changes: Mapping[bytes, bytes | None], position: int) -> None:
-        """Take changes, None deletes, and the changelog position reached, in one step."""
+    @property
+    def damage(self) -> str | None:
+        """Return what is wrong with the records, None while nothing is known to be."""
+        ...
+
+    def on_damage(self, call: Callable[[], None]) -> None:
+        """Have this called when damage is found, by whichever read."""
+        ...
+
+    def apply(
+        self, changes: Mapping[bytes, bytes | None], position: int, complete_at: float | None = None
+    ) -> None:
+        """Take changes, None deletes, and the changelog position reached, in one step.
+
+        `complete_at` only when this brings the store to the changelog's end: a moment, not after
+        the end was known. Without it the store's age stays what it was.
+        """
         ...
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Iterate over all records, the watermark's excepted."""
+        """Iterate over all records, the watermark's excepted, in no promised order.
+
+        To be consumed without awaiting: a chunk may be applied meanwhile.
+        """
         ...
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Count what `items` gives; on disk that reads everything, so it is not for metrics."""
+        ...
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything, damage included."""
         ...
 
     def close(self) -> None:
-        """Release what the store holds open."""
+        """Let go of what the store holds: memory forgets, a disk keeps. Closing twice is closing once."""
         ...
 
 
@@ -80,43 +130,63 @@ class MemoryStore:
     """A store in a dictionary: encoded values, since they take a fifth of the decoded ones' memory."""
 
     def __init__(self) -> None:
-        self._records: dict[bytes, bytes] = {}
+        self._records: dict[bytes, bytes] | None = {}
+        self._watermark: Watermark | None = None
         self.position = 0
+        self.complete_at = 0.0
+        self.damage = None
+
+    def _open(self) -> dict[bytes, bytes]:
+        if self._records is None:
+            raise StoreClosedError("this partition's records were given up")
+        return self._records
 
     @property
     def watermark(self) -> Watermark | None:
         """Return the watermark of the records, None for a store never written."""
-        value = self._records.get(WATERMARK_KEY)
-        return None if value is None else _decode_watermark(value)
+        return self._watermark
+
+    def on_damage(self, call: Callable[[], None]) -> None:
+        """Memory does not wear out."""
 
     def get(self, key: bytes) -> bytes | None:
         """Return the record's value, None when there is none."""
-        return self._records.get(key)
+        return self._open().get(key)
 
-    def apply(self, changes: Mapping[bytes, bytes | None], position: int) -> None:
+    def apply(
+        self, changes: Mapping[bytes, bytes | None], position: int, complete_at: float | None = None
+    ) -> None:
         """Take changes, None deletes, and the changelog position reached."""
-        records = self._records
+        records = self._open()
+        watermark = watermark_after(changes, self._watermark)
         for key, value in changes.items():
             if value is None:
                 records.pop(key, None)
             else:
                 records[key] = value
+        self._watermark = watermark
         self.position = position
+        self.complete_at = self.complete_at if complete_at is None else complete_at
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over all records, the watermark's excepted."""
-        return ((key, value) for key, value in self._records.items() if key != WATERMARK_KEY)
+        return ((key, value) for key, value in self._open().items() if key != WATERMARK_KEY)
 
     def __len__(self) -> int:
-        return len(self._records)
+        records = self._open()
+        return len(records) - (WATERMARK_KEY in records)
 
     def clear(self) -> None:
         """Forget everything."""
+        self._open()
         self._records = {}
+        self._watermark = None
         self.position = 0
+        self.complete_at = 0.0
 
     def close(self) -> None:
-        """Memory needs no closing."""
+        """Forget everything, and answer nothing more."""
+        self._records = None
 
 
 class Overlay:
