@@ -133,4 +133,4 @@ class AccountsSession:
         self._accounts.flush()
 
     def _refuse(self, record: Record, fault: Fault) -> None:
-        self._outbox.send_raw(dead_letter(record, self._stage.dlt, fault, "decode"))
+        self._outbox.refuse(dead_letter(record, self._stage.dlt, fault, "decode"), fault.code)

@@ -10,6 +10,7 @@ from rebate_app.domain.folding import Now, fold_order
 from rebate_app.lane.outbox import Outbox, Outgoing
 from rebate_app.lane.stage import Record
 from rebate_app.lane.store import Overlay, Store
+from rebate_app.metrics.catalogue import ORDERS
 from rebate_app.wire.internal import encode_message
 from rebate_app.wire.order_facts import decode_order
 from rebate_app.wire.topics import USER_ID_FIELDS_KEY
@@ -52,6 +53,8 @@ class OrderLinesSession:
         self._outbox = outbox
         self._lines = OrderLinesChunk(overlay)
         self._fields = parse_user_id_fields(stage.user_id_fields)
+        self._changed: dict[str, int] = {}  # facts by network: those that changed their line, and all others
+        self._unchanged: dict[str, int] = {}
 
     def take(self, record: Record) -> None:
         """Merge one fact into its line, tell the owner; dead-letter what cannot be used."""
@@ -66,6 +69,9 @@ class OrderLinesSession:
         if isinstance(outcome, Fault):
             self._refuse(record, outcome, "fold")
             return
+        network = fact.line.partition(":")[0]
+        counts = self._changed if outcome else self._unchanged
+        counts[network] = counts.get(network, 0) + 1
         for message in messages:
             key, value = encode_message(message, self._stage.app)
             self._outbox.send(self._stage.user_log, key, value, record.timestamp)
@@ -76,6 +82,8 @@ class OrderLinesSession:
             key, value = USER_ID_FIELDS_KEY.encode(), self._stage.user_id_fields.encode()
             self._outbox.send_raw(Outgoing(self._stage.registry, key, value, 0, (), 0))
         self._lines.flush()
+        for outcome, counts in (("applied", self._changed), ("ignored", self._unchanged)):
+            self._outbox.counted |= {(ORDERS, (name, outcome)): count for name, count in counts.items()}
 
     def _refuse(self, record: Record, fault: Fault, stage: str) -> None:
-        self._outbox.send_raw(dead_letter(record, self._stage.dlt, fault, stage))
+        self._outbox.refuse(dead_letter(record, self._stage.dlt, fault, stage), fault.code)

@@ -8,7 +8,7 @@ from rebate_app.lane.lane import Lane
 from rebate_app.lane.partition import RUNNING
 from rebate_app.lane.producers import partition_of
 from rebate_app.settings import Settings
-from rebate_app.web.ports import Local, Nobody, Place, Remote
+from rebate_app.web.ports import Assignment, Local, Nobody, Place, Remote, Restoring
 from rebate_app.wire.topics import Topics
 
 
@@ -56,6 +56,25 @@ class LanePlacement:
             if partition in topics.get(changelog, ()):
                 return str(url).rstrip("/")
         return None
+
+    def assignment(self) -> Assignment:
+        """Return what the group's leader sent along last: source partitions by worker and topic."""
+        sources = {
+            self._topics.lines_changelog: self._topics.orders,
+            self._topics.accounts_changelog: self._topics.user_log,
+        }
+        members = {
+            str(url).rstrip("/"): {
+                source: sorted(topics.get(changelog, ())) for changelog, source in sources.items()
+            }
+            for url, topics in self._app.assignor.changelog_distribution.items()
+        }
+        restoring = [
+            Restoring(lane.stage.source, lane.partition, *lane.restore_progress)
+            for lane in self._lane.partitions.values()
+            if lane.state != RUNNING
+        ]
+        return Assignment(self._app.consumer_generation_id, members, restoring)
 
     def readiness(self) -> tuple[bool, str]:
         """Return (ready, reason): joined, and every assigned partition restored and being processed."""

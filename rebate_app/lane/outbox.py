@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from rebate_app.metrics.catalogue import Metric
+
 Headers = tuple[tuple[str, bytes], ...]
 
 
@@ -19,15 +21,25 @@ class Outgoing(Struct, frozen=True, gc=False):
 
 
 class Outbox:
-    """The records of one chunk, in order."""
+    """The records of one chunk, in order, and what it counts; both hold once the chunk is committed.
+
+    `refused`: how many records had which reason; `counted`: by metric and label values.
+    """
 
     def __init__(self) -> None:
         self.records: list[Outgoing] = []
+        self.refused: dict[str, int] = {}
+        self.counted: dict[tuple[Metric, tuple[str, ...]], int] = {}
 
     def send(self, topic: str, key: bytes, value: bytes, timestamp_ms: int) -> None:
         """Add a record that goes to the partition of its key."""
         self.records.append(Outgoing(topic, key, value, timestamp_ms))
 
     def send_raw(self, record: Outgoing) -> None:
-        """Add a record as it is, such as a dead letter that keeps its origin's partition."""
+        """Add a record as it is."""
         self.records.append(record)
+
+    def refuse(self, dead_letter: Outgoing, reason: str) -> None:
+        """Add a dead letter, which keeps its origin's partition, and count its reason."""
+        self.records.append(dead_letter)
+        self.refused[reason] = self.refused.get(reason, 0) + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from rebate_app.metrics.figures import Figures
 from rebate_app.settings import Settings
 
 from .failures import FencedError, LaneError
@@ -15,6 +16,7 @@ class LaneEnvironment(Protocol):
 
     settings: Settings
     client_options: Mapping[str, Any]
+    figures: Figures
 
     async def source_offsets(self, topic: str, partition: int) -> tuple[int, int, int | None]:
         """Return (log start, end, offset committed by the group or None)."""

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from rebate_app.domain.attribution import parse_user_id_fields
 from rebate_app.domain.rules import RuleBook
+from rebate_app.metrics.figures import Figures
 from rebate_app.wire.topics import Topics
 
 from .peers import Peers
@@ -36,6 +37,7 @@ class Api(Struct, frozen=True):
     rules: RuleBook
     user_id_fields: str
     own_url: str
+    figures: Figures = field(default_factory=Figures)
 
 
 class Desk:
@@ -49,6 +51,7 @@ class Desk:
         self.rules = api.rules
         self.user_id_fields = parse_user_id_fields(api.user_id_fields)
         self.own_url = api.own_url.rstrip("/")
+        self.figures = api.figures
         self.peers = peers
 
 

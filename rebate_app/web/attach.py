@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Final
 from urllib.parse import unquote_to_bytes
@@ -19,7 +20,10 @@ from aiohttp import ClientError, web
 from faust.web import View
 from faust.web.base import BlueprintManager
 
+from rebate_app.metrics.figures import Figures
+
 from .api import REQUEST_ID_HEADER, Answer, Api, Call, Desk, Handler
+from .metrics import NO_ROUTE, count_request
 from .peers import Peers
 from .problems import ProblemError, problem_answer
 from .routes import ROUTES, Route
@@ -35,17 +39,19 @@ METHOD_NOT_ALLOWED, NOT_FOUND = 405, 404
 _match_request_id = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII).fullmatch
 _PART = re.compile(r"\{([a-z_]+)\}")
 _REQUEST_ID = web.RequestKey("request_id", str)
+_ROUTE = web.RequestKey("route", str)
+_FIGURES = web.AppKey("figures", Figures)
 
 
 def attach(app: faust.App, api: Api) -> Desk:
     """Register every resource on the app's web server; the peers' connections close with it."""
     desk = Desk(api, Peers())
-    app.web.blueprints = BlueprintManager()  # none of Faust's own pages is served
     # None of Faust's own pages: some show data without authentication, and its "/" is always well.
     app.web.blueprints = BlueprintManager()
     for route in ROUTES:
         app.web.add_view(_view_of(route, desk))
     web_app: web.Application = app.web.web_app
+    web_app[_FIGURES] = api.figures
     web_app.middlewares.append(_always_ours)
 
     async def close(_: web.Application) -> None:
@@ -75,6 +81,7 @@ class Resource(View):
 
     def _method(self, handler: Handler) -> Callable[..., Awaitable[web.Response]]:
         async def serve(request: web.Request, **_: str) -> web.Response:
+            request[_ROUTE] = self.route.name
             try:
                 answer = await handler(self.desk, self._call(request))
             except ProblemError as problem:
@@ -145,6 +152,7 @@ async def _always_ours(
     given = request.headers.get(REQUEST_ID_HEADER)
     request_id = given if given and _match_request_id(given) else secrets.token_hex(8)
     request[_REQUEST_ID] = request_id
+    began = time.perf_counter()
     try:
         response = await handler(request)
     except web.HTTPException as error:
@@ -155,6 +163,8 @@ async def _always_ours(
         response = _response(problem_answer(problem, request_id))
     if REQUEST_ID_HEADER not in response.headers:
         response.headers[REQUEST_ID_HEADER] = request_id
+    route, took = request.get(_ROUTE, NO_ROUTE), time.perf_counter() - began
+    count_request(request.app[_FIGURES], route, request.method, response.status, took)
     return response
 
 

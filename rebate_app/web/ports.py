@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -11,6 +11,7 @@ from rebate_app.lane.connection import BrokerAwayError  # raised by Sender: 503 
 from rebate_app.lane.store import Readable
 
 __all__ = [
+    "Assignment",
     "BrokerAwayError",
     "Clock",
     "Local",
@@ -18,6 +19,7 @@ __all__ = [
     "Place",
     "Placement",
     "Remote",
+    "Restoring",
     "Sender",
 ]
 
@@ -53,6 +55,23 @@ class Nobody(Struct, frozen=True):
 Place = Local | Remote | Nobody
 
 
+class Restoring(Struct, frozen=True):
+    """A partition of ours that is being opened: its changelog was read up to `position` of `end`."""
+
+    topic: str
+    partition: int
+    position: int
+    end: int
+
+
+class Assignment(Struct, frozen=True):
+    """The group's last assignment as this worker knows it: source partitions by worker's URL and topic."""
+
+    generation: int
+    members: Mapping[str, Mapping[str, list[int]]]
+    restoring: list[Restoring]
+
+
 class Placement(Protocol):
     """Who owns which partition, as the consumer group's last assignment says."""
 
@@ -72,6 +91,10 @@ class Placement(Protocol):
 
     def readiness(self) -> tuple[bool, str]:
         """Return (ready, reason): joined, and every assigned partition restored and being processed."""
+        ...
+
+    def assignment(self) -> Assignment:
+        """Return the group's last assignment, empty before this worker has joined."""
         ...
 
 

@@ -15,12 +15,14 @@ from .api import GUARD_HEADER, Answer, Call, Desk, Handler
 from .attributions import read_attribution
 from .balances import read_balance
 from .everybody import UNBOUND, USERS, read_unbound, read_users
+from .metrics import read_metrics
 from .order_lines import read_order_line
 from .owners import INTERNAL_PATH, Question
 from .probes import read_live, read_ready
 from .problems import ProblemError
 from .progress import FACT_PROCESSED, LINES_HELD, LINES_MOVED, LINES_SENT
 from .shares import FORWARDED, SHARE
+from .workers import read_workers
 from .writes import post_orders, put_attribution, put_profile
 
 
@@ -76,6 +78,8 @@ ROUTES = (
         {"GET": read_attribution, "PUT": put_attribution},
     ),
     Route("attributions", "/v1/attributions", "ids whose lines wait in suspense", {"GET": read_unbound}),
+    Route("workers", "/v1/workers", "who owns which partition, and who answers", {"GET": read_workers}),
+    Route("metrics", "/metrics", "figures for Prometheus (metrics.md)", {"GET": read_metrics}),
     Route("livez", "/livez", "whether the loop runs", {"GET": read_live}),
     Route("readyz", "/readyz", "whether the worker does its part", {"GET": read_ready}),
     Route("internal", INTERNAL_PATH + "{question}", "workers ask each other", {"POST": answer_question}),

@@ -22,7 +22,7 @@ from yarl import URL
 from rebate_app.domain.rules import RuleBook
 from rebate_app.web.api import Desk
 from rebate_app.web.attach import Api, attach
-from rebate_app.web.ports import BrokerAwayError, Local, Nobody, Place, Remote
+from rebate_app.web.ports import Assignment, BrokerAwayError, Local, Nobody, Place, Remote, Restoring
 from tests.list_lane import ACCOUNTS, LINES, USER_ID_FIELDS, ListLane
 
 from .facts import Document, rules, us
@@ -49,6 +49,9 @@ class LanePlacement:
         self.partitions = lane.partitions
         self.elsewhere: dict[tuple[str, int], Remote | Nobody] = {}
         self.stale = False
+        self.generation = 1
+        self.members: dict[str, dict[str, list[int]]] = {}
+        self.restoring: list[Restoring] = []
         self.ready = (True, "all partitions are being processed")
         self._lane = lane
 
@@ -67,6 +70,10 @@ class LanePlacement:
     def readiness(self) -> tuple[bool, str]:
         """Return what the test says."""
         return self.ready
+
+    def assignment(self) -> Assignment:
+        """Return what the test says."""
+        return Assignment(self.generation, self.members, self.restoring)
 
     def _place(self, table: str, partition: int) -> Place:
         away = self.elsewhere.get((table, partition))
