@@ -131,7 +131,7 @@ class World:
         """Yield what the keys of one kind of account record name."""
         for (stage, _), store in self.lane.stores.items():
             if stage == ACCOUNTS:
-                for key, _value in store.items():
+                for key in dict(store.items()):
                     kind, *parts = key.decode().split(" ")
                     if kind == prefix:
                         yield parts

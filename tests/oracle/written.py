@@ -25,7 +25,8 @@ base = "net_commission"
 depth = 1
 bps = { basic = 1000, vip = 500 }
 """
-TWO_LEVELS = f"""{RULES.replace("max_levels = 1", "max_levels = 2")}
+MORE_PAYOUT = "[money]\nmax_payout_bps = 9300\n[inviter]"  # 8000 + 1000 + 300
+TWO_LEVELS = f"""{RULES.replace("max_levels = 1", "max_levels = 2").replace("[inviter]", MORE_PAYOUT)}
 [[inviter.level]]
 depth = 2
 bps = {{ basic = 300 }}
