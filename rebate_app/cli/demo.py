@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -21,10 +22,11 @@ from typing import Any, NoReturn
 import click
 
 from rebate_app.broker import LocalKafka
+from rebate_app.broker.local import DEFAULT_PORT
 from rebate_app.broker.ports import HOST, is_free
 from rebate_app.settings import EXIT_CONFIGURATION, EXIT_OK, EXIT_TRY_AGAIN, Settings, load_settings
 
-from .exits import CommandError, guarded, run_with_broker
+from .exits import EXITS, CommandError, guarded, run_with_broker
 from .guardian import Guardian
 from .lag_command import wait_until_settled
 from .show import progress, yuan
@@ -41,14 +43,23 @@ class Stopped(KeyboardInterrupt):
     """SIGINT, SIGTERM or SIGHUP came. A KeyboardInterrupt, as only that leaves an event loop at once."""
 
 
+@click.command(epilog=EXITS)
+@click.option(
+    "--broker-port",
+    type=click.IntRange(1, 65_535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port of 127.0.0.1 for the local Apache Kafka, which is not started if REBATE_BROKER is set.",
+)
 @guarded
-def main() -> None:
-    """Run the demonstration until somebody stops it."""
+def main(broker_port: int) -> None:
+    """Run a broker, a worker and the sample orders until Ctrl-C."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
     _on_signals(_stop)
     with (
         contextlib.suppress(Stopped),
         _guardian() as guardian,
-        _broker(load_settings(), guardian) as settings,
+        _broker(load_settings(), broker_port, guardian) as settings,
         _worker(settings, guardian) as worker,
     ):
         _show(settings, worker)
@@ -88,7 +99,7 @@ def _guardian() -> Iterator[Guardian]:
 
 
 @contextlib.contextmanager
-def _broker(settings: Settings, guardian: Guardian) -> Iterator[Settings]:
+def _broker(settings: Settings, port: int, guardian: Guardian) -> Iterator[Settings]:
     """Give settings with a broker: REBATE_BROKER, else a local one, ended here if it was started here."""
     if not is_free(settings.web_port):
         raise CommandError(
@@ -98,7 +109,7 @@ def _broker(settings: Settings, guardian: Guardian) -> Iterator[Settings]:
     if os.environ.get("REBATE_BROKER"):
         yield settings
         return
-    kafka = LocalKafka(settings.datadir / "broker", progress=_say)
+    kafka = LocalKafka(settings.datadir / "broker", port, progress=_say)
     ours = not kafka.status().running
     if ours:
         guardian.watch_broker(kafka.data_dir)
