@@ -139,7 +139,7 @@ async def _read_body(request: web.Request) -> bytes:
             body += piece
             if len(body) > BODY_BYTES_MAX:
                 raise too_large
-    except (ClientError, web.HTTPException) as error:
+    except (web.RequestPayloadError, ClientError, ConnectionError) as error:
         raise ProblemError("invalid-json", "the body broke off or cannot be decoded") from error
     return bytes(body)
 

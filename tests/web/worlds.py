@@ -126,11 +126,12 @@ class Reply(Struct, frozen=True):
 class Worker:
     """One worker's web server on a free port of this machine."""
 
-    def __init__(self, lane: ListLane, book: RuleBook, clock: Clock) -> None:
+    def __init__(self, lane: ListLane, book: RuleBook, clock: Clock, port: int = 0) -> None:
         self.placement = LanePlacement(lane)
         self.sender = LaneSender(lane, clock)
         self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._app = faust.App(
             "web-test",
@@ -173,6 +174,7 @@ class World:
 
     def __init__(self, workers: int = 1, partitions: int = 4, book: RuleBook | None = None) -> None:
         book = rules() if book is None else book
+        self._book = book
         self.clock = Clock()
         self.lane = ListLane(partitions, book)
         self.workers = [Worker(self.lane, book, self.clock) for _ in range(workers)]
@@ -195,6 +197,19 @@ class World:
                 worker.placement.elsewhere.pop((table, partition), None)
             else:
                 worker.placement.elsewhere[table, partition] = place
+
+    def remote(self, number: int) -> Remote:
+        """Return the place that says: that worker has it."""
+        return Remote(self.workers[number].url)
+
+    async def restart(self, number: int) -> None:
+        """Close every connection of a worker, and let another one take over its address and partitions."""
+        old = self.workers[number]
+        await old.stop()
+        new = Worker(self.lane, self._book, self.clock, int(old.url.rpartition(":")[2]))
+        new.placement.elsewhere = old.placement.elsewhere
+        self.workers[number] = new
+        await new.start()
 
     def point(self, table: str, partition: int, url: str) -> None:
         """Let every worker believe that the partition is at that address."""
