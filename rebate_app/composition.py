@@ -124,7 +124,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "topic_disable_leader": True,
         "topic_allow_declare": False,
         "topic_partitions": settings.partitions,
-        "table_standby_replicas": 0,
+        "table_standby_replicas": settings.standbys,
         "stream_wait_empty": True,
         "stream_buffer_maxsize": 64,
         "stream_recovery_delay": 0.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rebate_app.lane.lane import Lane
-from rebate_app.lane.partition import RUNNING
+from rebate_app.lane.partition import RUNNING, PartitionLane
 from rebate_app.lane.producers import partition_of
 from rebate_app.settings import Settings
 from rebate_app.web.ports import Assignment, Local, Nobody, Place, Remote, Restoring
@@ -40,16 +40,39 @@ class LanePlacement:
                 return Nobody(f"{source}/{partition} is being restored here")
             if not self._lane.lease_holds():
                 return Nobody(f"the lease on {source}/{partition} has run out")
-            stable_end = self._lane.stable_end(source, partition)
-            behind = lane.position < stable_end
-            lag = max(stable_end - lane.next_offset, 1) if behind else 0
-            return Local(lane.store, source, partition, lane.next_offset - 1, lag)
+            return self._local(lane, stale=False)
         url = self._owner_url(changelog, partition)
         if url is None:
             return Nobody(f"nobody is known to own {source}/{partition} yet")
         if url == str(self._app.conf.canonical_url).rstrip("/"):
             return Nobody(f"{source}/{partition} is being taken over here")
         return Remote(url)
+
+    def _local(self, lane: PartitionLane, *, stale: bool) -> Local:
+        source, partition = lane.stage.source, lane.partition
+        stable_end = self._lane.stable_end(source, partition)
+        behind = lane.position < stable_end
+        lag = max(stable_end - lane.next_offset, 1) if behind else 0
+        return Local(lane.store, source, partition, lane.next_offset - 1, lag, stale)
+
+    def kept_line_place(self, partition: int) -> Local | None:
+        """Return records of order lines that may be old, for when the owner cannot be asked."""
+        return self._kept(self._topics.orders, partition)
+
+    def kept_account_place(self, partition: int) -> Local | None:
+        """Return records of accounts that may be old, for when the owner cannot be asked."""
+        return self._kept(self._topics.user_log, partition)
+
+    def _kept(self, source: str, partition: int) -> Local | None:
+        lane = self._lane.partitions.get((source, partition))
+        if lane is not None:
+            return self._local(lane, stale=True) if lane.whole and lane.store.damage is None else None
+        standby = self._lane.standbys.followed.get((source, partition))
+        if standby is None or not standby.whole:
+            return None
+        watermark = standby.store.watermark
+        offset = -1 if watermark is None else watermark.offset
+        return Local(standby.store, source, partition, offset, max(standby.source_end - offset - 1, 0), True)
 
     def _owner_url(self, changelog: str, partition: int) -> str | None:
         for url, topics in self._app.assignor.changelog_distribution.items():

@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     datadir: Path = Field(Path(".rebate"), description="where a worker keeps its files")
     store: Literal["memory", "rocksdb"] = Field("memory", description="where tables are kept locally")
     partitions: int = Field(8, ge=1, le=1_000, description="partitions of every topic of a stage")
+    standbys: int = Field(0, ge=0, le=8, description="workers that follow each partition besides its owner")
     rules: Path = Field(Path("rules"), description="folder with one TOML file per rule version")
     url: str = Field("http://127.0.0.1:6066", description="a worker, for commands")
     user_id_fields: str = Field(

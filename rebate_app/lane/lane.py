@@ -17,6 +17,7 @@ from .chunk import Chunk
 from .failures import FencedError, LaneError, StuckError
 from .partition import RUNNING, PartitionLane
 from .stage import Stage
+from .standby import Key, Standbys
 from .store import MemoryStore, Store
 from .transport import LaneThread
 
@@ -58,6 +59,7 @@ class Lane:
         self._fatal = fatal
         self._new_store = new_store
         self._thread: Callable[[], LaneThread] | None = None
+        self.standbys = Standbys(client_options, new_store)
         self._fenced_at: float | None = None
         self._rejoining: asyncio.Future[None] | None = None
         self._committed: dict[tuple[str, int], tuple[int, int]] = {}
@@ -79,15 +81,28 @@ class Lane:
         if partition is not None:
             partition.submit(chunk)
 
-    async def take_over(self, assigned: set[tuple[str, int]]) -> None:
-        """Own exactly the assigned partitions: open new ones, open kept ones again, drop the others."""
+    async def take_over(self, assigned: set[Key], followed: set[Key] | None = None) -> None:
+        """Own exactly the assigned partitions: open new ones, open kept ones again, drop the others.
+
+        The state of a partition whose owner does not change is kept, and so is that of one that is
+        only followed from now on.
+        """
         self._rejoining = None
+        await self.suspend()
+        followed = (followed or set()) - assigned
+        kept = {}
         for key in set(self.partitions) - assigned:
-            await self.partitions.pop(key).give_up()
+            lane = self.partitions.pop(key)
+            if key in followed:
+                kept[key] = lane.store
+            else:
+                await lane.give_up()
         for key in assigned - set(self.partitions):
             stage = self.stages[key[0]]
-            self.partitions[key] = PartitionLane(stage, key[1], self._new_store(stage, key[1]), self)
+            store = await self.standbys.hand_over(key) or self._new_store(stage, key[1])
+            self.partitions[key] = PartitionLane(stage, key[1], store, self)
             await asyncio.sleep(0)  # opening a store on disk takes its time: HTTP gets its turn
+        self.standbys.follow(self.stages, followed, kept)
         self._committed = {}
         gate = asyncio.Semaphore(OPEN_AT_ONCE_MAX)
 
@@ -103,6 +118,7 @@ class Lane:
     async def suspend(self) -> None:
         """Take no more chunks until the next assignment; stores are kept."""
         self.settled = False
+        await self.standbys.stop()
         await asyncio.gather(*(lane.stop() for lane in self.partitions.values()))
 
     async def drain(self) -> None:

@@ -52,6 +52,7 @@ class LaneRecovery(Service):
         self.completed = Event()
         self._signal = Event()
         self._assigned: set[tuple[str, int]] = set()
+        self._followed: set[tuple[str, int]] = set()
         self._generation = 0
         self._opening: asyncio.Task[None] | None = None
         super().__init__(**kwargs)
@@ -69,6 +70,12 @@ class LaneRecovery(Service):
         """Note the assignment and return at once: heartbeats wait for this callback."""
         del revoked, newly_assigned
         self._assigned = {(tp.topic, tp.partition) for tp in assigned if tp.topic in self.app.lane.stages}
+        by_changelog = {stage.changelog: source for source, stage in self.app.lane.stages.items()}
+        self._followed = {
+            (by_changelog[tp.topic], tp.partition)
+            for tp in self.app.assignor.assigned_standbys()
+            if tp.topic in by_changelog
+        }
         self._generation = generation_id
         self._signal.set()
 
@@ -89,7 +96,7 @@ class LaneRecovery(Service):
             app.flow_control.resume()
             app.consumer.resume_flow()
             await app._fetcher.maybe_start()  # noqa: SLF001 - as Faust's own recovery does
-            await app.lane.take_over(assigned)
+            await app.lane.take_over(assigned, self._followed)
             if generation != app.consumer_generation_id:
                 return
             self.completed.set()

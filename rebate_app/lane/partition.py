@@ -23,6 +23,7 @@ from .outbox import Outbox
 from .ports import LaneEnvironment
 from .producers import PartitionProducers
 from .restore import RestoreStalledError, restore
+from .source_check import check_source
 from .stage import Record, Stage
 from .store import WATERMARK_KEY, Overlay, Store, StoreDamagedError, Watermark, encode_watermark
 
@@ -45,6 +46,7 @@ class PartitionLane:
         self.state = OPENING
         self.position = 0  # of the source: everything before it is held by the store
         self.stable_end = 0
+        self.whole = False  # whether the store is at a watermark: it may answer, marked stale
         self.restore_progress = (0, 0)
         self._environment = environment
         settings = environment.settings
@@ -86,6 +88,7 @@ class PartitionLane:
         self.state = OPENING
         await self._producers.fence(self._fault)
         self._fault("fenced")
+        self.whole = False
         restored = await restore(
             self._environment.client_options,
             self.stage.changelog,
@@ -96,6 +99,7 @@ class PartitionLane:
         log.info(
             "restored %s: %d records from %d to %d", self.name, restored.records, restored.begin, restored.end
         )
+        self.whole = True
         await self._check_source()
         self.position = self.next_offset
         self._buffer.reset(self.position)
@@ -123,33 +127,14 @@ class PartitionLane:
         self._fault("restoring")
 
     async def _check_source(self) -> None:
-        source = self.stage.source
-        watermark = self.store.watermark
-        count = self._environment.settings.partitions
-        if watermark is not None and (watermark.topic != source or watermark.partitions != count):
-            raise StateLostError(
-                f"the state of {self.name} was made from {watermark.topic} with {watermark.partitions} "
-                f"partitions, not from {source} with {count}: use a new REBATE_APP_ID to build it anew"
-            )
-        begin, end, committed = await self._environment.source_offsets(source, self.partition)
-        needed = self.next_offset
-        if begin > needed:
-            raise StateLostError(
-                f"{source}/{self.partition} begins at {begin}, {needed} is needed: input was lost"
-            )
-        if end < needed:
-            raise StateLostError(
-                f"{source}/{self.partition} ends at {end}, the state holds up to {needed - 1}: "
-                "it was re-created"
-            )
-        if committed is not None and committed > needed:
-            raise StateLostError(
-                f"the group committed {committed} on {source}/{self.partition}, "
-                f"the state holds up to {needed - 1}: state was lost"
-            )
+        source, count = self.stage.source, self._environment.settings.partitions
+        offsets = await self._environment.source_offsets(source, self.partition)
+        check_source(self.stage, self.partition, count, self.store.watermark, offsets)
 
     def start(self) -> None:
         """Begin to take chunks; the caller has positioned the reader at `next_offset`."""
+        if self._task is not None:
+            raise RuntimeError(f"{self.name} runs already: two tasks on one partition would lose updates")
         self.state = RUNNING
         self._task = asyncio.create_task(self._run(), name=f"lane-{self.name}")
 

@@ -211,9 +211,10 @@ class LaneConsumer(driver.Consumer):
         """Do nothing: a lane positions its reader at watermark + 1, never at the committed offset."""
 
     async def wait_empty(self) -> None:
-        """Let every lane finish what it was given, then commit."""
+        """Let every lane finish what it was given, commit, and hold them until the next assignment."""
         await self.app.lane.drain()
         await self.commit()
+        await self.app.lane.suspend()
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit watermark + 1 of every running partition, for tools and lag figures only."""

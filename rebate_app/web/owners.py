@@ -16,11 +16,12 @@ import msgspec
 from .api import GUARD_HEADER, REQUEST_ID_HEADER, Answer, Call, Desk
 from .peers import UnreachableError
 from .ports import Local, Nobody, Place, Remote
-from .problems import not_ready
+from .problems import ProblemError, not_ready
 
 LINES, ACCOUNTS = "lines", "accounts"
 INTERNAL_PATH = "/internal/"
 OK = 200
+UNAVAILABLE = 503
 
 #: Passed on to the owner: what changes the answer. Everything else stays between client and worker.
 _FORWARDED_HEADERS = ("If-None-Match", "Accept")
@@ -47,6 +48,13 @@ def place_of(desk: Desk, table: str, partition: int) -> Place:
     return place
 
 
+def kept_place_of(desk: Desk, table: str, partition: int) -> Local | None:
+    """Return records that may be old, for when the owner cannot be asked; the answer says `stale`."""
+    if table == ACCOUNTS:
+        return desk.placement.kept_account_place(partition)
+    return desk.placement.kept_line_place(partition)
+
+
 async def answer_at_owner(
     desk: Desk, call: Call, table: str, key: str, answer: Callable[[Local], Answer]
 ) -> Answer:
@@ -54,7 +62,14 @@ async def answer_at_owner(
     place = place_of(desk, table, desk.placement.partition_of(key))
     if type(place) is Local:
         return answer(place)
-    return await forward(desk, call, place)
+    kept = kept_place_of(desk, table, desk.placement.partition_of(key))
+    try:
+        answered = await forward(desk, call, place)
+    except ProblemError as problem:
+        if kept is None or problem.code != "not-ready":
+            raise
+        return answer(kept)
+    return answer(kept) if kept is not None and answered.status == UNAVAILABLE else answered
 
 
 async def forward(desk: Desk, call: Call, place: Place) -> Answer:

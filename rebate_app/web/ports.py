@@ -89,6 +89,14 @@ class Placement(Protocol):
         """Return who has the accounts of that partition of the user log."""
         ...
 
+    def kept_line_place(self, partition: int) -> Local | None:
+        """Return records that may be old (a standby's, or kept over a rebalance), None without any."""
+        ...
+
+    def kept_account_place(self, partition: int) -> Local | None:
+        """Return records that may be old (a standby's, or kept over a rebalance), None without any."""
+        ...
+
     def readiness(self) -> tuple[bool, str]:
         """Return (ready, reason): joined, and every assigned partition restored and being processed."""
         ...

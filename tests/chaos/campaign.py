@@ -17,7 +17,7 @@ from .checking import check_everything
 from .conftest import SESSION_S
 
 WORKERS_MAX = 3
-IMPORT_PART = 8
+BURSTS = 3  # quick ones, so that a partition has a chunk waiting while another is being committed
 PAUSE_S = (0.2, 1.5)
 FROZEN_S = (SESSION_S + 1.0, SESSION_S + 4.0)
 FAULTS = ("kill", "kill", "kill", "freeze", "freeze", "stop", "join", "broker-stop", "broker-kill")
@@ -70,13 +70,13 @@ class Campaign:
 
     def _import(self, faults: int) -> None:
         """Send all facts in parts, spread over the time that the faults take; repeats until acknowledged."""
-        parts = max(faults * 3, 1)
-        size = max(IMPORT_PART, len(self._orders) // parts)
-        for start in range(0, len(self._orders), size):
+        size = max(1, len(self._orders) // (faults * 3 * BURSTS))
+        for number, start in enumerate(range(0, len(self._orders), size)):
             part = self._orders[start : start + size]
             self._send(part)
             self._sent += part
-            self._pause.wait(self._rng.uniform(0.05, 0.4))
+            if number % BURSTS == 0:
+                self._pause.wait(self._rng.uniform(0.05, 0.4))
 
     def _send(self, part: list[dict[str, Any]]) -> None:
         deadline = time.monotonic() + TAKE_OVER_SECONDS_MAX

@@ -67,6 +67,16 @@ class LanePlacement:
         """Return who has the accounts of that partition."""
         return self._place("accounts", partition)
 
+    def kept_line_place(self, partition: int) -> Local | None:
+        """Keep nothing of what others own."""
+        del partition
+        return None
+
+    def kept_account_place(self, partition: int) -> Local | None:
+        """Keep nothing of what others own."""
+        del partition
+        return None
+
     def readiness(self) -> tuple[bool, str]:
         """Return what the test says."""
         return self.ready
