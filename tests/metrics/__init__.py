@@ -1,0 +1,1 @@
+"""The figures of a worker, and everything that is written about them."""
