@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from .buffer import ChunkBuffer
 from .chunk import Chunk
-from .failures import BrokerGoneError, BugError, FencedError, LaneError, StateLostError
+from .failures import BrokerGoneError, BugError, FencedError, LaneError
 from .meters import StageMeter
 from .outbox import Outbox
 from .ports import LaneEnvironment

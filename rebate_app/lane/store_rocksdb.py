@@ -59,6 +59,7 @@ MACHINE_FAULTS = (
     "Too many open files",
     "Cannot allocate memory",
     "Operation not permitted",
+    "File too large",
 )
 
 log = logging.getLogger(__name__)
