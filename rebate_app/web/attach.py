@@ -34,7 +34,6 @@ __all__ = ["Api", "attach"]
 log = logging.getLogger(__name__)
 
 NO_QUERY: Final[Mapping[str, str]] = {}
-METHOD_NOT_ALLOWED, NOT_FOUND = 405, 404
 
 _match_request_id = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII).fullmatch
 _PART = re.compile(r"\{([a-z_]+)\}")
@@ -155,7 +154,7 @@ async def _always_ours(
     began = time.perf_counter()
     try:
         response = await handler(request)
-    except web.HTTPException as error:
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
         response = _response(problem_answer(_problem_of(error), request_id))
     except Exception:
         log.exception("request %s: %s %s failed", request_id, request.method, request.path)
@@ -168,14 +167,12 @@ async def _always_ours(
     return response
 
 
-def _problem_of(error: web.HTTPException) -> ProblemError:
-    """Return our problem for what aiohttp refuses by itself."""
+def _problem_of(error: web.HTTPNotFound | web.HTTPMethodNotAllowed) -> ProblemError:
+    """Return our problem for what the router refuses."""
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return ProblemError("method-not-allowed", f"allowed: {allowed}", headers={"Allow": allowed})
-    if error.status == NOT_FOUND:
-        return ProblemError("not-found", "nothing is served under this path")
-    return ProblemError("internal-error", f"the server says {error.status}")
+    return ProblemError("not-found", "nothing is served under this path")
 
 
 def _response(answer: Answer) -> web.Response:

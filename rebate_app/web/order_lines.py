@@ -30,8 +30,7 @@ from .line_words import (
     suit_members,
     timeline_members,
 )
-from .owners import LINES, forward, place_of
-from .ports import Local
+from .owners import LINES, records_or_answer
 from .problems import ProblemError
 from .shares import SUSPENSE, Collected, collect
 
@@ -42,9 +41,9 @@ async def read_order_line(desk: Desk, call: Call) -> Answer:
     line = f"{call.params['platform']}:{call.params['order_line_id']}"
     if match_line(line) is None:
         raise _unknown(line)
-    place = place_of(desk, LINES, desk.placement.partition_of(line))
-    if not isinstance(place, Local):
-        return await forward(desk, call, place)
+    place = await records_or_answer(desk, call, LINES, line)
+    if isinstance(place, Answer):
+        return place
     state = read_line(place.store, line)
     if state is None or state.sent_to is None:
         raise _unknown(line)

@@ -58,18 +58,30 @@ def kept_place_of(desk: Desk, table: str, partition: int) -> Local | None:
 async def answer_at_owner(
     desk: Desk, call: Call, table: str, key: str, answer: Callable[[Local], Answer]
 ) -> Answer:
-    """Return what `answer` makes of the owner's records: here, or over there."""
-    place = place_of(desk, table, desk.placement.partition_of(key))
-    if type(place) is Local:
-        return answer(place)
-    kept = kept_place_of(desk, table, desk.placement.partition_of(key))
+    """Return what `answer` makes of the owner's records, here or over there."""
+    found = await records_or_answer(desk, call, table, key)
+    return found if isinstance(found, Answer) else answer(found)
+
+
+async def records_or_answer(desk: Desk, call: Call, table: str, key: str) -> Local | Answer:
+    """Return the records of a key when this worker may answer from them, else what the owner answers.
+
+    While the owner cannot answer, records that may be old are better than none, if this worker has them.
+    """
+    partition = desk.placement.partition_of(key)
+    place = place_of(desk, table, partition)
+    if isinstance(place, Local):
+        return place
     try:
         answered = await forward(desk, call, place)
-    except ProblemError as problem:
-        if kept is None or problem.code != "not-ready":
+    except ProblemError:
+        kept = kept_place_of(desk, table, partition)
+        if kept is None:
             raise
-        return answer(kept)
-    return answer(kept) if kept is not None and answered.status == UNAVAILABLE else answered
+        return kept
+    if answered.status == UNAVAILABLE:
+        return kept_place_of(desk, table, partition) or answered
+    return answered
 
 
 async def forward(desk: Desk, call: Call, place: Place) -> Answer:

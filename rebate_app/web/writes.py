@@ -124,6 +124,8 @@ async def body_of(call: Call) -> Any:
 
 
 async def _send(desk: Desk, topic: str, records: list[Record]) -> list[tuple[int, int]]:
+    if not records:
+        return []
     try:
         return await desk.sender.send(topic, records)
     except BrokerAwayError as error:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
+
+from rebate_app.domain.account import Head
+from tables.accounts import HEAD
 
 from .facts import BUYER, DISPUTED, INVITER, REFUNDED, paid, profile, received, settled, snapshot
 from .worlds import NOW, World, problem
@@ -98,12 +102,12 @@ class TestBody:
         assert (as_of["offset"], as_of["lag"]) == (0, 1)
 
     async def test_debt_is_what_available_lacks(self, world: World) -> None:
-        """A standby says that it is stale; a negative `available` is debt."""
-        world.orders(paid(), settled())
-        world.workers[0].placement.stale = True
-        said = await world.read("/v1/users/u1/balance")
-        assert said["stale"] is True
-        assert said["debt"] == max(0, -said["available"])
+        """A negative `available` is shown as it is, and as debt."""
+        key = HEAD.key("debtor")
+        store = world.lane.stores["accounts", world.lane.partition_of("debtor")]
+        store.apply({key: msgspec.json.encode(Head(version=1, settled={0: {1: -300}}))}, 0)
+        said = await world.read("/v1/users/debtor/balance")
+        assert (said["available"], said["debt"]) == (-300, 300)
 
     async def test_lines_count_what_the_user_bought(self, world: World) -> None:
         """Open, settled and closed lines are counted for the buyer, not for the inviter."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import msgspec
@@ -12,7 +13,7 @@ from rebate_app.web.api import GUARD_HEADER
 from rebate_app.web.routes import QUESTIONS
 from rebate_app.web.shares import ShareAsked
 
-from .facts import BUYER, INVITER, LINE_ID, paid, profile
+from .facts import BUYER, INVITER, LINE, LINE_ID, paid, profile
 from .worlds import World, hung_server, problem
 
 pytestmark = pytest.mark.asyncio
@@ -156,6 +157,45 @@ class TestUnreachable:
         assert (await pair.get("/v1/users/u1/balance", 1 - owner)).status == 200
 
 
+class TestKept:
+    """Records that may be old, a standby's or those kept over a rebalance."""
+
+    @pytest.mark.parametrize("owner", ["away", "gone", "restoring", "elsewhere"])
+    async def test_old_records_are_better_than_none(self, pair: World, owner: str) -> None:
+        """While nobody who owns it can answer, this worker's old records do, and the answer says so."""
+        pair.users(profile(BUYER, INVITER))
+        pair.orders(paid())
+        kept, other = 0, 1
+        pair.workers[kept].placement.keeps = True
+        for table, key in (("accounts", BUYER), ("lines", LINE)):
+            partition = pair.lane.partition_of(key)
+            pair.give(table, partition, None if owner in ("away", "restoring") else other)
+            if owner == "gone":
+                pair.point(table, partition, await refused_url())
+            if owner == "restoring":
+                pair.workers[kept].placement.elsewhere[table, partition] = pair.remote(other)
+        fresh = owner == "elsewhere"
+        for resource in ("users/u1/balance", "users/u1/lines", "users/u1/ledger"):
+            said = await pair.read(f"/v1/{resource}", kept)
+            assert said.get("stale", False) is not fresh
+            assert "lag" in said["as_of"]
+        assert (await pair.read("/v1/users/u1/balance", kept))["estimated"] == 1_047
+        if owner != "elsewhere":
+            problem(await pair.get(f"/v1/order-lines/taobao/{LINE_ID}", kept), 503, "not-ready")
+        for number in range(pair.lane.partitions):
+            pair.give("accounts", number, kept)
+        said = await pair.read(f"/v1/order-lines/taobao/{LINE_ID}", kept)
+        assert said.get("stale", False) is not fresh
+
+    async def test_every_resource_says_that_it_is_stale(self, world: World) -> None:
+        """Whatever a standby answers bears `stale`."""
+        world.orders(paid())
+        world.workers[0].placement.stale = True
+        resources = ("users/u1/balance", "users/u1/lines", "users/u1/ledger", "attributions/jd:none")
+        for resource in (*resources, f"order-lines/taobao/{LINE_ID}"):
+            assert (await world.read(f"/v1/{resource}"))["stale"] is True
+
+
 class TestInternal:
     """What workers ask each other."""
 
@@ -198,3 +238,17 @@ class TestInternal:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             pair.point("accounts", pair.lane.partition_of(BUYER), url)
             problem(await pair.get(f"/v1/order-lines/taobao/{LINE_ID}"), 503, "not-ready")
+
+    async def test_an_answer_without_end_is_no_answer(self, pair: World) -> None:
+        """What another worker answers is bounded too."""
+
+        async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + b"x" * (17 << 20))
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(flood, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            pair.point("accounts", pair.lane.partition_of(BUYER), url)
+            problem(await pair.get("/v1/users/u1/balance"), 503, "not-ready")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rebate_app.domain.ledger import ENTRY_KINDS
+from rebate_app.web.account_lists import LOOKED_AT_MAX
 from rebate_app.web.catalogue import LEDGER_REASONS, ROLES
 
 from .facts import (
@@ -261,6 +262,22 @@ class TestUsers:
         pair.users(*(profile(f"x{number}") for number in range(40)))
         pair.give("accounts", 3, None)
         problem(await pair.get("/v1/users"), 503, "not-ready")
+
+
+class TestManyBound:
+    """A list that has to look at many records for few items."""
+
+    async def test_a_page_may_be_empty_before_the_end(self) -> None:
+        """Among many bound ids the walk goes on page by page, and finds the one that is not bound."""
+        async with World(partitions=1) as world:
+            for number in range(LOOKED_AT_MAX + 5):
+                world.lane.send_user(bind(f"taobao:pid:{number}", BUYER), world.clock())
+            world.lane.run(random.Random(1))
+            world.orders(paid(attribution={"pid": "last"}))
+            first = await world.read("/v1/attributions?unbound=true")
+            assert first["items"] == []
+            listed = await walk(world, "/v1/attributions?unbound=true", 50)
+            assert [item["attribution_id"] for item in listed] == ["taobao:pid:last"]
 
 
 class TestSuspense:

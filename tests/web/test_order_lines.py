@@ -346,6 +346,31 @@ class TestShares:
         world.give("accounts", world.lane.partition_of(BUYER), None)
         problem(await world.get(PATH), 503, "not-ready")
 
+    async def test_a_line_that_was_never_paid_has_its_buyer(self, world: World) -> None:
+        """Created and not yet paid: nothing is priced, and the buyer is listed with 0."""
+        fact = snapshot("created", "2026-01-03T00:00:00Z")
+        del fact["times"]
+        world.orders(fact)
+        (share,) = (await world.read(PATH))["shares"]
+        assert (share["user_id"], share["level"], share["bps"], share["reason"]) == (
+            BUYER,
+            None,
+            0,
+            "worthless",
+        )
+
+    async def test_an_inviter_whose_bonus_is_on_its_way_is_not_listed_yet(self, world: World) -> None:
+        """The buyer's account has the line, the inviter's not yet: the buyer's share is there."""
+        partition = world.lane.partition_of(BUYER)
+        far = next(f"i{k}" for k in range(99) if world.lane.partition_of(f"i{k}") != partition)
+        world.users(profile(BUYER, far))
+        world.lane.send_order(paid(), world.clock())
+        world.lane.step("order-lines", world.lane.partition_of(LINE), 1)
+        world.lane.step("accounts", partition, 1)
+        assert [share["user_id"] for share in (await world.read(PATH))["shares"]] == [BUYER]
+        world.lane.run()
+        assert [share["user_id"] for share in (await world.read(PATH))["shares"]] == [BUYER, far]
+
     async def test_what_is_on_its_way_is_said(self, world: World) -> None:
         """While the account lags behind the line, the answer is not `visible`."""
         world.lane.send_order(paid(), world.clock())

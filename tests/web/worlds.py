@@ -49,6 +49,7 @@ class LanePlacement:
         self.partitions = lane.partitions
         self.elsewhere: dict[tuple[str, int], Remote | Nobody] = {}
         self.stale = False
+        self.keeps = False  # old records of everything that is elsewhere
         self.generation = 1
         self.members: dict[str, dict[str, list[int]]] = {}
         self.restoring: list[Restoring] = []
@@ -68,14 +69,12 @@ class LanePlacement:
         return self._place("accounts", partition)
 
     def kept_line_place(self, partition: int) -> Local | None:
-        """Keep nothing of what others own."""
-        del partition
-        return None
+        """Return what the test lets this worker keep of what others own."""
+        return self._local("lines", partition, stale=True) if self.keeps else None
 
     def kept_account_place(self, partition: int) -> Local | None:
-        """Keep nothing of what others own."""
-        del partition
-        return None
+        """Return what the test lets this worker keep of what others own."""
+        return self._local("accounts", partition, stale=True) if self.keeps else None
 
     def readiness(self) -> tuple[bool, str]:
         """Return what the test says."""
@@ -87,14 +86,15 @@ class LanePlacement:
 
     def _place(self, table: str, partition: int) -> Place:
         away = self.elsewhere.get((table, partition))
-        if away is not None:
-            return away
+        return self._local(table, partition, stale=self.stale) if away is None else away
+
+    def _local(self, table: str, partition: int, *, stale: bool) -> Local:
         stage = STAGES[table]
         source = self._lane.stages[stage].source
         done = self._lane.done[stage, partition]
         waiting = len(self._lane.log(source, partition)) - done
         store = self._lane.stores[stage, partition]
-        return Local(store, source, partition, done - 1, waiting, self.stale)
+        return Local(store, source, partition, done - 1, waiting, stale)
 
 
 class LaneSender:
