@@ -1,0 +1,299 @@
+"""What a line or a user keeps at most, and what the border of the domain does with the odd value."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import orjson
+import pytest
+
+from rebate_app.domain.account import (
+    AccountLine,
+    Contribution,
+    Profiles,
+    take_profile,
+    take_target,
+    worth_of,
+)
+from rebate_app.domain.attribution import parse_user_id_fields
+from rebate_app.domain.calendar import EPOCH, LAST_DAY, day_of, midnight, release_day, to_date
+from rebate_app.domain.facts import (
+    CLAIMS_MAX,
+    EXPECTED_DATES_MAX,
+    PROFILES_MAX,
+    SUITS_MAX,
+    Claim,
+    OrderFact,
+    Profile,
+    Refund,
+    Snapshot,
+)
+from rebate_app.domain.faults import Fault, RefusedError, invalid, missing
+from rebate_app.domain.folding import Now
+from rebate_app.domain.messages import LineTarget
+from rebate_app.domain.money import at_least_zero, percent, yuan
+from rebate_app.domain.order_line import LineState, merge
+from rebate_app.domain.suspense import IdHead, IdLine, fold_id_target
+from rebate_app.domain.worth import OPEN, Worth
+from tests.list_lane import ACCOUNTS
+from tests.oracle.written import moment
+
+from .story import bind, claim, money, refund, snapshot, told
+from .world import NOW_US, World
+
+LATER = "2026-03-01"
+ID = "taobao:pid:mm_1_2_3"
+
+
+def filled(facts: list[OrderFact]) -> LineState:
+    """Return a line after facts that all change it."""
+    state = LineState()
+    for fact in facts:
+        assert merge(state, fact, 0) is True
+    return state
+
+
+def received(day: int) -> Snapshot:
+    """Return a received snapshot that expects settlement on a day."""
+    return Snapshot("jd:1", day, 0, "received", 1, 1, 0, 1, None, day, None)
+
+
+class TestLinesKeep:
+    """A limit refuses what is new and takes what is known already; the line stays as it was."""
+
+    @pytest.mark.parametrize(
+        ("facts", "member"),
+        [
+            ([Refund("jd:1", f"s{n}", "open", 1, n) for n in range(SUITS_MAX + 1)], "suit_id"),
+            ([Claim("jd:1", f"u{n}", n) for n in range(CLAIMS_MAX + 1)], "claimed_at"),
+            ([received(day) for day in range(EXPECTED_DATES_MAX + 1)], "times.expected_settle"),
+        ],
+    )
+    def test_at_most_so_many(self, facts: list[OrderFact], member: str) -> None:
+        """The one too many is refused as `limit-<member>`; repeats of the others are no news."""
+        state = filled(facts[:-1])
+        outcome = merge(state, facts[-1], 0)
+        assert isinstance(outcome, Fault)
+        assert (outcome.code, outcome.member) == (f"limit-{member}", member)
+        assert merge(state, facts[0], 0) is False
+        assert state == filled(facts[:-1])
+
+    def test_the_time_line_is_for_reading(self) -> None:
+        """It keeps the newest forty moments; the topic keeps everything."""
+        state = filled([Refund("jd:1", "s", "open", n, n) for n in range(100)])
+        assert len(state.timeline) == 40
+
+    def test_a_line_that_is_full_goes_on(self) -> None:
+        """The refused fact is a dead letter, and the next known suit still counts."""
+        suits = [refund("open", "2026-01-20", 1, f"s{n}") for n in range(SUITS_MAX)]
+        world = told(snapshot("settled", "2026-01-10", 5000, 5000, settled_at="2026-01-10"))
+        world.take(
+            [*suits, refund("open", "2026-01-20", 1, "one-more"), refund("failed", "2026-01-21", 1, "s0")]
+        )
+        reasons = [dict(letter.headers)["rebate-error-reason"] for letter in world.lane.dead_letters]
+        assert reasons == [b"limit-suit_id"]
+        assert world.money("u1", moment(LATER))[3] == (5000 - (SUITS_MAX - 1)) * 65 // 100
+
+
+class TestProfilesKeep:
+    """A user's profile facts, by the moment from which they hold."""
+
+    def test_at_most_so_many(self) -> None:
+        """One more moment is refused; one that is known may still be said anew."""
+        profiles = Profiles(facts=[(n, "basic", None) for n in range(PROFILES_MAX)])
+        outcome = take_profile(profiles, Profile("u1", "vip", None, PROFILES_MAX))
+        assert isinstance(outcome, Fault)
+        assert outcome.code == "limit-effective_at"
+        assert take_profile(profiles, Profile("u1", "vip", None, 7)) is True
+        assert profiles.in_force(7) == ("vip", None)
+        assert take_profile(profiles, Profile("u1", "vip", None, 7)) is False
+
+    def test_in_force_is_the_greatest_moment_not_after(self) -> None:
+        """Before all of them the earliest; none at all: no level and no inviter."""
+        profiles = Profiles()
+        assert profiles.in_force(5) == (None, None)
+        for at, level in ((20, "gold"), (10, "vip"), (20, "basic")):
+            take_profile(profiles, Profile("u1", level, "boss", at))
+        assert [profiles.in_force(at)[0] for at in (9, 10, 19, 20, 99)] == [
+            "vip",
+            "vip",
+            "vip",
+            "basic",
+            "basic",
+        ]
+
+    def test_a_full_log_of_profiles_is_a_dead_letter(self) -> None:
+        """The user's account stays as it is."""
+        world = told()
+        store = world.lane.stores[ACCOUNTS, world.lane.partition_of("u9")]
+        facts = [[n, "basic", None] for n in range(PROFILES_MAX)]
+        store.apply({b"p u9": orjson.dumps([1, facts])}, 0)
+        world.lane.send_user(
+            {"schema": "user-fact/1", "kind": "user.profile", "user_id": "u9", "level": "vip"}, NOW_US
+        )
+        world.lane.run()
+        assert len(world.lane.dead_letters) == 1
+
+
+class OneId:
+    """The records of one attribution id, in a dictionary."""
+
+    def __init__(self) -> None:
+        self.known = IdHead()
+        self.lines: dict[str, IdLine] = {}
+
+    def head(self) -> IdHead:
+        """Return the head."""
+        return self.known
+
+    def line(self, line: str) -> IdLine | None:
+        """Return the line."""
+        return self.lines.get(line)
+
+    def line_at(self, seq: int) -> IdLine:
+        """Return the line of that number."""
+        return list(self.lines.values())[seq]
+
+    def add_line(self, record: IdLine) -> None:
+        """Keep a line."""
+        self.lines[record.line] = record
+
+
+class TestLateTargets:
+    """Targets are absolute and have versions: a late one is ignored, a repeated one changes nothing."""
+
+    def test_an_account_ignores_older_ones_of_the_same_sender(self) -> None:
+        """A newer one is known already."""
+        record = AccountLine(1, 0, "jd:1")
+        worth = Worth(OPEN, "paid", 1, 100)
+        assert take_target(record, LineTarget("u1", "jd:1", "", 7, 7, worth))
+        assert not take_target(record, LineTarget("u1", "jd:1", "", 6, 6, None))
+        assert not take_target(record, LineTarget("u1", "jd:1", "", 7, 7, worth))
+        assert record.effective() is not None
+
+    def test_an_id_ignores_older_ones(self) -> None:
+        """It forwards nothing, and its sums stay."""
+        records = OneId()
+        records.known.bound = "u1"
+        newer = LineTarget(ID, "taobao:1", "", 7, 7, Worth(OPEN, "paid", 1, 100))
+        older = LineTarget(ID, "taobao:1", "", 6, 6, Worth(OPEN, "paid", 1, 900))
+        assert len(fold_id_target(records, newer, Now(1, 1))) == 1
+        assert fold_id_target(records, older, Now(2, 2)) == []
+        assert fold_id_target(records, newer, Now(3, 3)) == []
+        assert (records.known.net, records.known.version) == ({-(1 << 40): 100}, 1)
+
+    def test_what_is_not_the_users_has_no_worth(self) -> None:
+        """Asking for it is a bug of ours."""
+        with pytest.raises(ValueError, match="not this user's"):
+            worth_of(Contribution(1, 1))
+
+
+class TestMoving:
+    """A binding moves every line of its id, some at a time, and the last binding holds."""
+
+    def lines(self, count: int) -> World:
+        """Return a world with so many lines under one id."""
+        world = told(people=[])
+        world.take(
+            snapshot("paid", "2026-01-04", 1000, line=f"taobao:{n}", user=None, pid="mm_1_2_3")
+            for n in range(count)
+        )
+        return world
+
+    @pytest.mark.parametrize("count", [0, 1, 249, 250, 251, 700])
+    def test_all_lines_move(self, count: int) -> None:
+        """However many records of moving it takes."""
+        world = self.lines(count)
+        world.know([bind(ID, "u1")])
+        assert money(world, "u1", LATER) == (650 * count, 0, 0, 0)
+        assert not world.id_head(ID).moving
+        world.know([bind(ID, "u2")])
+        assert money(world, "u1", LATER) == (0, 0, 0, 0)
+        assert money(world, "u2", LATER) == (650 * count, 0, 0, 0)
+
+    def test_a_newer_binding_overtakes_one_that_is_still_moving(self) -> None:
+        """The older one's cursor is void; what comes meanwhile goes straight to the new owner."""
+        world = self.lines(700)
+        partition = world.lane.partition_of(ID)
+        world.lane.send_user(bind(ID, "u1")[0], 0)
+        world.lane.step(ACCOUNTS, partition, 1)
+        assert world.id_head(ID).moving
+        stage = world.lane.stages[ACCOUNTS]
+        assert stage.unfinished(world.lane.stores[ACCOUNTS, partition]) == 1
+        world.lane.send_user(bind(ID, "u2")[0], 0)
+        world.lane.send_order(claim("u3", "2026-01-01", line="taobao:699"), NOW_US)
+        world.take([snapshot("paid", "2026-01-05", 2000, line="taobao:9999", user=None, pid="mm_1_2_3")])
+        assert money(world, "u1", LATER) == (0, 0, 0, 0)
+        assert money(world, "u2", LATER) == (650 * 700 + 1300, 0, 0, 0)
+        assert stage.unfinished(world.lane.stores[ACCOUNTS, partition]) == 0
+
+
+class TestCalendar:
+    """Days of Shanghai and the days on which networks pay."""
+
+    @pytest.mark.parametrize(
+        ("platform", "settled", "released"),
+        [
+            ("taobao", "2026-01-01", "2026-02-21"),
+            ("taobao", "2026-12-31", "2027-01-21"),
+            ("pdd", "2026-01-15", "2026-01-21"),
+            ("pdd", "2026-01-16", "2026-02-21"),
+            ("pdd", "2026-12-16", "2027-01-21"),
+            ("jd", "2026-01-31", "2026-03-02"),
+            ("vip", "2026-01-31", "2026-03-02"),
+        ],
+    )
+    def test_release_days(self, platform: str, settled: str, released: str) -> None:
+        """Each network's own; without an expected date thirty days."""
+        day = (date.fromisoformat(settled) - EPOCH).days
+        assert to_date(release_day(platform, day, None)).isoformat() == released
+
+    def test_jd_goes_by_the_expected_date(self) -> None:
+        """The day after it, whatever the settlement day; no other network has one."""
+        assert release_day("jd", 100, 90) == 91
+        assert release_day("vip", 100, 90) == 130
+
+    def test_the_end_of_the_calendar_is_no_error(self) -> None:
+        """Beyond year 9999 everything is released on its last day."""
+        assert release_day("taobao", LAST_DAY, None) == LAST_DAY
+        assert release_day("pdd", LAST_DAY + 5, None) == LAST_DAY
+        assert to_date(-(10**7)) == date.min
+
+    def test_midnight_begins_its_day(self) -> None:
+        """A microsecond before it is the day before, before 1970 too."""
+        for day in (-40_000, -1, 0, 1, 20_000):
+            assert (day_of(midnight(day)), day_of(midnight(day) - 1)) == (day, day - 1)
+
+
+class TestWords:
+    """Amounts and rates for sentences, faults for clients."""
+
+    def test_money(self) -> None:
+        """Two decimals, the sign first."""
+        assert [yuan(fen) for fen in (0, 5, 1047, -332, -5)] == ["0.00", "0.05", "10.47", "-3.32", "-0.05"]
+        assert [percent(bps) for bps in (0, 6500, 650, 1, 10_000)] == [
+            "0 %",
+            "65 %",
+            "6.5 %",
+            "0.01 %",
+            "100 %",
+        ]
+        assert (at_least_zero(-1), at_least_zero(1)) == (0, 1)
+
+    def test_refused_facts_name_every_fault(self) -> None:
+        """In contract order, with code and detail."""
+        error = RefusedError([missing("seq.modified_at"), invalid("status", "what is this")])
+        assert [fault.code for fault in error.faults] == ["missing-seq.modified_at", "invalid-status"]
+        assert "missing-seq.modified_at: " in str(error)
+
+    def test_user_id_fields(self) -> None:
+        """`platform:member,…`, spaces allowed, several of one platform in their order."""
+        text = "jd:sub_union_id, pdd:custom_uid ,,jd:special_id"
+        assert parse_user_id_fields(text) == {"jd": ("sub_union_id", "special_id"), "pdd": ("custom_uid",)}
+        assert parse_user_id_fields("") == {}
+
+    @pytest.mark.parametrize("text", ["jd", "jd:user_id", "JD:pid", "jd:", ":pid"])
+    def test_user_id_fields_that_are_none(self, text: str) -> None:
+        """The part that is wrong is named."""
+        with pytest.raises(ValueError, match="platform:member"):
+            parse_user_id_fields(text)
