@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AwareDatetime, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rebate_app.domain.attribution import parse_user_id_fields
@@ -59,6 +59,12 @@ class Settings(BaseSettings):
         8.0, ge=1, le=600, description="an open transaction is aborted after it"
     )
     broker_deadline: float = Field(120.0, ge=1, description="broker away for longer: exit 75")
+    on_bug: Literal["park", "stop"] = Field(
+        "park", description="when our fold fails on a record: park its key, or stop the worker (exit 70)"
+    )
+    dlq_limit_override_until: AwareDatetime | None = Field(
+        None, description="until this moment too many dead letters do not stop the worker"
+    )
     log_format: Literal["text", "json"] = Field("text", description="of the worker's log")
     sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
         "", description="SASL, if any"

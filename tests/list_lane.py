@@ -33,6 +33,9 @@ TOPICS = Topics(
     lines_changelog="rebate-order_lines-changelog",
     accounts_changelog="rebate-accounts-changelog",
     rules="rebate-rules",
+    orders_parked="order_topic-parked",
+    user_log_parked="rebate-user-log-parked",
+    decisions="rebate-dlq-decisions",
 )
 LINES, ACCOUNTS = "order-lines", "accounts"  # the names of the stages
 CHUNK_MAX = 7  # small, so that chunks end in the middle of everything

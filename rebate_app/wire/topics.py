@@ -8,7 +8,10 @@ from rebate_app.settings import Settings
 
 FOREVER_MS = "-1"
 RECORD_BYTES_MAX = 1_048_576  # what one fact may weigh on the wire
-STATE_BYTES_MAX = 8 * 1_048_576  # a line with every limit reached, a dead letter with its headers
+STATE_BYTES_MAX = 8 * 1_048_576  # a line with every limit reached
+#: A record of the user log with the headers of its failure, or as text within a parked one: a record that
+#: a source takes must never be too large for where it goes when it fails.
+KEPT_BYTES_MAX = 2 * STATE_BYTES_MAX
 COMPACTION_LAG_MS = "60000"
 VERSION_PREFIX = "version "  # keys of the registry of used rules
 USER_ID_FIELDS_KEY = "user_id_fields"
@@ -34,6 +37,9 @@ class Topics(Struct, frozen=True):
     lines_changelog: str
     accounts_changelog: str
     rules: str
+    orders_parked: str
+    user_log_parked: str
+    decisions: str
 
     @classmethod
     def of(cls, settings: Settings) -> Topics:
@@ -47,6 +53,9 @@ class Topics(Struct, frozen=True):
             lines_changelog=f"{scope}-order_lines-changelog",
             accounts_changelog=f"{scope}-accounts-changelog",
             rules=f"{scope}-rules",
+            orders_parked=f"{prefix}order_topic-parked",
+            user_log_parked=f"{prefix}rebate-user-log-parked",
+            decisions=f"{prefix}rebate-dlq-decisions",
         )
 
     def specs(self, settings: Settings) -> list[TopicSpec]:
@@ -61,12 +70,16 @@ class Topics(Struct, frozen=True):
         } | isr
         facts = log | {"max.message.bytes": str(2 * RECORD_BYTES_MAX)}
         states = {"max.message.bytes": str(STATE_BYTES_MAX)}
+        kept = {"max.message.bytes": str(KEPT_BYTES_MAX)}
         return [
             TopicSpec(self.orders, count, facts, "facts about order lines, keyed platform:order_line_id"),
             TopicSpec(self.user_log, count, log | states, "all that concerns a user or an attribution id"),
-            TopicSpec(self.orders_dlt, count, log | states, "records of order_topic that cannot be used"),
-            TopicSpec(self.user_log_dlt, count, log | states, "records of the user log that cannot be used"),
-            TopicSpec(self.lines_changelog, count, compacted | states, "table order_lines"),
-            TopicSpec(self.accounts_changelog, count, compacted | states, "table accounts"),
+            TopicSpec(self.orders_dlt, count, log | kept, "records of order_topic that cannot be used"),
+            TopicSpec(self.user_log_dlt, count, log | kept, "records of the user log that cannot be used"),
+            TopicSpec(self.orders_parked, count, log | kept, "copies of what waits for a parked order line"),
+            TopicSpec(self.user_log_parked, count, log | kept, "copies of what waits for a parked account"),
+            TopicSpec(self.decisions, 1, compacted, "what became of dead letters, by their ids"),
+            TopicSpec(self.lines_changelog, count, compacted | kept, "table order_lines"),
+            TopicSpec(self.accounts_changelog, count, compacted | kept, "table accounts"),
             TopicSpec(self.rules, 1, compacted, "content hash of every rule version that was used"),
         ]

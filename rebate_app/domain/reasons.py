@@ -1,0 +1,140 @@
+"""Every reason why a record fails, whose fault it is and what happens then: one table.
+
+Law: whatever a dead letter, a refusal or a metric names as reason is described by exactly one row, and
+docs/failures.md is generated from the rows. It is separate from faults.py because there a fault is found,
+and here it is said what follows from its code.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from .faults import (
+    IMPLAUSIBLE_TIME,
+    KEY_MISMATCH,
+    NETWORK_ERROR,
+    SELF_INVITE,
+    UNDECODABLE,
+    UNKNOWN_KIND,
+    UNKNOWN_LEVEL,
+    UNKNOWN_SCHEMA,
+)
+
+INTERNAL_ERROR = "internal-error"
+
+#: Where in the work on a record it failed (header `rebate-error-stage`).
+FailedAt = Literal["decode", "validate", "rules", "fold", "payout"]
+#: permanent: it will fail again as long as record and code are the same. bug: our fold raised.
+#: border: refused where facts come in (HTTP, files), never on a topic.
+Class = Literal["permanent", "bug", "border"]
+
+MEMBER = "<member>"
+
+
+class Reason(Struct, frozen=True):
+    """A row: `code` (with `<member>` for a dotted path), who is to act and how."""
+
+    code: str
+    failure: Class
+    failed_at: FailedAt
+    says: str
+    cure: str
+
+    def covers(self, code: str) -> bool:
+        """Whether that code is an instance of this row."""
+        stem, member, _ = self.code.partition(MEMBER)
+        return code.startswith(stem) and len(code) > len(stem) if member else code == self.code
+
+
+REASONS: tuple[Reason, ...] = (
+    Reason(
+        UNDECODABLE,
+        "permanent",
+        "decode",
+        "no value, key or value not UTF-8, or the value is no JSON object",
+        "find the producer that sends it, then discard",
+    ),
+    Reason(
+        UNKNOWN_SCHEMA,
+        "permanent",
+        "decode",
+        "`schema` names none that this version reads",
+        "update the workers and replay, or discard",
+    ),
+    Reason(
+        UNKNOWN_KIND,
+        "permanent",
+        "decode",
+        "`kind` names none that this version reads",
+        "update the workers and replay, or discard",
+    ),
+    Reason(
+        KEY_MISMATCH,
+        "permanent",
+        "validate",
+        "the record's key is not what its value is about",
+        "have it sent with the right key, then discard",
+    ),
+    Reason(
+        f"missing-{MEMBER}",
+        "permanent",
+        "validate",
+        "a member that is needed at this status is absent",
+        "have the whole fact sent again, then discard",
+    ),
+    Reason(
+        f"invalid-{MEMBER}",
+        "permanent",
+        "validate",
+        "a member has a value that cannot be used",
+        "have the right fact sent, then discard",
+    ),
+    Reason(
+        f"limit-{MEMBER}",
+        "permanent",
+        "fold",
+        "more of its kind than a line or user keeps",
+        "look for the source of so many, then discard",
+    ),
+    Reason(
+        IMPLAUSIBLE_TIME,
+        "permanent",
+        "validate",
+        "`modified_at` is more than 24 h after the record's own timestamp",
+        "check the clock of the source; once that time has come, replay",
+    ),
+    Reason(
+        INTERNAL_ERROR,
+        "bug",
+        "fold",
+        "the fold raised: a bug of ours; the key is parked and nobody else's is touched",
+        "mend the bug, update the workers, then `rebate dlq release KEY`",
+    ),
+    Reason(
+        NETWORK_ERROR,
+        "border",
+        "decode",
+        "a network answered with an error envelope",
+        "read its code and message, and ask it again",
+    ),
+    Reason(
+        UNKNOWN_LEVEL,
+        "border",
+        "validate",
+        "no loaded rule version knows the level",
+        "load the version, or name another level",
+    ),
+    Reason(
+        SELF_INVITE, "border", "validate", "a user was named as their own inviter", "name another inviter"
+    ),
+)
+
+
+def reason_of(code: str) -> Reason:
+    """Return the row that describes a reason code; KeyError for a code that the table does not have."""
+    for reason in REASONS:
+        if reason.covers(code):
+            return reason
+    raise KeyError(code)
