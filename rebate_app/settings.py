@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     )
     topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="before every topic and id")
     insecure: bool = Field(False, description="1: bind the web server beyond loopback without authentication")
+    topics: Literal["create", "verify"] = Field(
+        "create", description="verify: never create a topic, refuse to start when one is missing or wrong"
+    )
     replication_factor: int = Field(1, ge=1, le=9, description="of topics that are created")
     min_insync_replicas: int = Field(1, ge=1, le=9, description="of topics that are created")
     session_timeout: float = Field(10.0, ge=1, le=300, description="a worker silent for this long is dead")

@@ -102,7 +102,7 @@ async def _send(
     settings: Settings, topic: str, rows: Iterable[tuple[Path, Read]], encode: Encode, tell: Progress
 ) -> Report:
     """Send every row that can be used, in order."""
-    await ensure_topics(settings)
+    await ensure_topics(settings, used=(topic,))
     report = Report()
     async with OrderService(settings, seconds_max=SEND_SECONDS_MAX) as service:
         pipeline = service.pipeline(topic)

@@ -1,4 +1,4 @@
-"""`rebate topics create`: every topic as it has to be, made before anybody needs it."""
+"""`rebate topics create | verify | acl`: every topic as it has to be, and who may use it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import click
 
-from rebate_app.settings import load_settings
+from rebate_app.settings import Settings, load_settings
 
 from .exits import EXITS, guarded, json_option, run_with_broker
 from .show import table
@@ -23,17 +23,100 @@ def topics() -> None:
 def create(as_json: bool) -> None:
     """Create the topics that are missing, and check those that are there.
 
-    Workers and imports do it by themselves; this is for clusters where only you may create topics.
+    Workers and imports do it by themselves; with REBATE_TOPICS=verify they never create any, and this
+    is how they come to be, by somebody who may create topics.
 
     \b
     Example:
       REBATE_REPLICATION_FACTOR=3 REBATE_MIN_INSYNC_REPLICAS=2 rebate topics create
     """  # noqa: D301 - click's mark for text that is shown as it is
     from rebate_app.lane.admin import ensure_topics
-    from rebate_app.wire.topics import Topics
 
     settings = load_settings()
-    run_with_broker(settings, ensure_topics(settings))
+    run_with_broker(settings, ensure_topics(settings, create=True))
+    _print_topics(settings, as_json)
+
+
+@topics.command(epilog=EXITS)
+@json_option
+@guarded
+def verify(as_json: bool) -> None:
+    """Check the topics and create nothing: exit code 78 with a list of all that is missing or wrong.
+
+    \b
+    Example:
+      rebate topics verify && faust -A rebate_app worker
+    """  # noqa: D301 - click's mark for text that is shown as it is
+    from rebate_app.lane.admin import ensure_topics
+
+    settings = load_settings()
+    run_with_broker(settings, ensure_topics(settings, create=False))
+    _print_topics(settings, as_json)
+
+
+@topics.command(epilog=EXITS)
+@click.option(
+    "--role",
+    "roles",
+    type=click.Choice(["worker", "importer", "operator"]),
+    multiple=True,
+    help="Only this role; may be given again. Without it: all three.",
+)
+@click.option(
+    "--principal",
+    default="User:rebate-{role}",
+    show_default=True,
+    help="Who gets the rights; {role} is replaced by the role.",
+)
+@click.option("--command-config", metavar="FILE", help="Passed on to kafka-acls, for its own connection.")
+@json_option
+@guarded
+def acl(roles: tuple[str, ...], principal: str, command_config: str | None, as_json: bool) -> None:
+    """Print the kafka-acls commands that give each role what it needs, and nothing more.
+
+    Nothing is sent to the broker. With these rights workers need REBATE_TOPICS=verify: the operator
+    creates the topics.
+
+    \b
+    Examples:
+      rebate topics acl --role worker --principal User:rebate | sh
+      rebate topics acl --json
+    """  # noqa: D301 - click's mark for text that is shown as it is
+    from rebate_app.wire.topics import Topics
+
+    from .acls import ROLES, command, grants, script
+
+    settings = load_settings()
+    names = Topics.of(settings)
+    listed = [
+        (role, [(grant, principal.replace("{role}", role)) for grant in grants(role, names, settings.scope)])
+        for role in (roles or ROLES)
+    ]
+    if as_json:
+        rows = [
+            {
+                "role": role,
+                "principal": who,
+                "kind": grant.kind,
+                "names": grant.names,
+                "pattern": "prefixed" if grant.prefixed else "literal",
+                "operations": grant.operations,
+            }
+            for role, given in listed
+            for grant, who in given
+        ]
+        click.echo(json.dumps({"acls": rows}))
+        return
+    commands = [
+        (role, [command(grant, who, settings.broker, command_config) for grant, who in given])
+        for role, given in listed
+    ]
+    click.echo(script(commands))
+
+
+def _print_topics(settings: Settings, as_json: bool) -> None:
+    from rebate_app.wire.topics import Topics
+
     specs = Topics.of(settings).specs(settings)
     if as_json:
         made = [{"topic": spec.name, "partitions": spec.partitions, "config": spec.config} for spec in specs]

@@ -6,10 +6,22 @@ worker, the producer of the web server and the commands can never differ in them
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Any
 
+from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    IllegalSaslStateError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
+
 from rebate_app.settings import ConfigurationError, Settings
+
+PROBE_SECONDS_MAX = 3.0
 
 
 class BrokerAwayError(Exception):
@@ -38,6 +50,48 @@ def client_options(settings: Settings) -> dict[str, Any]:
             "sasl_plain_password": settings.sasl_password.get_secret_value(),
         }
     return options
+
+
+async def why_unreachable(settings: Settings, error: BaseException) -> str:
+    """Return in one sentence why no client could connect; `error` is what the client said.
+
+    aiokafka only says that none of the addresses works; the first one is tried once more, to hear why.
+    """
+    options = client_options(settings)
+    host, port, _ = collect_hosts(options.pop("bootstrap_servers"))[0]
+    try:
+        async with asyncio.timeout(PROBE_SECONDS_MAX):
+            connection = await create_conn(host, port, **options)
+    except (KafkaError, OSError, TimeoutError) as found:
+        return _in_words(settings, f"{host}:{port}", found)
+    connection.close()
+    return f"no Kafka broker answers at {settings.broker}: {error}"
+
+
+def _in_words(settings: Settings, address: str, error: BaseException) -> str:
+    if isinstance(error, SaslAuthenticationFailed | AuthenticationFailedError):
+        return (
+            f"the broker at {address} refuses user {settings.sasl_username!r} with "
+            f"{settings.sasl_mechanism}: check REBATE_SASL_USERNAME and REBATE_SASL_PASSWORD"
+        )
+    if isinstance(error, UnsupportedSaslMechanismError | IllegalSaslStateError):
+        return f"the broker at {address} does not take {settings.sasl_mechanism}: check REBATE_SASL_MECHANISM"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of {address} is not to be trusted ({error.verify_message}): "
+            "check REBATE_TLS_CA_FILE and the host names in REBATE_BROKER"
+        )
+    if isinstance(error, ssl.SSLError):
+        return f"the broker at {address} does not speak TLS ({error.reason}): check REBATE_TLS_CA_FILE"
+    if isinstance(error, KafkaError):
+        return (
+            f"the broker at {address} ended the connection ({error}): does it want TLS "
+            "(REBATE_TLS_CA_FILE) or SASL (REBATE_SASL_MECHANISM)?"
+        )
+    said = str(error) or f"no answer within {PROBE_SECONDS_MAX:g} s"
+    if isinstance(error, TimeoutError) and settings.tls_ca_file is not None:
+        said += "; does it speak TLS there (REBATE_TLS_CA_FILE)?"
+    return f"no Kafka broker answers at {settings.broker}: {said}"
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext:

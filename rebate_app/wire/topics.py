@@ -16,6 +16,7 @@ COMPACTION_LAG_MS = "60000"
 VERSION_PREFIX = "version "  # keys of the registry of used rules
 USER_ID_FIELDS_KEY = "user_id_fields"
 SEGMENT_MS = "86400000"
+TOMBSTONES_KEPT_MS = "86400000"  # a store on disk that was away for longer is built anew (engine.md 2)
 
 
 class TopicSpec(Struct, frozen=True):
@@ -67,6 +68,7 @@ class Topics(Struct, frozen=True):
             "cleanup.policy": "compact",
             "min.compaction.lag.ms": COMPACTION_LAG_MS,
             "segment.ms": SEGMENT_MS,
+            "delete.retention.ms": TOMBSTONES_KEPT_MS,
         } | isr
         facts = log | {"max.message.bytes": str(2 * RECORD_BYTES_MAX)}
         states = {"max.message.bytes": str(STATE_BYTES_MAX)}

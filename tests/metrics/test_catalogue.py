@@ -104,9 +104,11 @@ class TestFiles:
         rules = text.split("- alert: ")[1:]
         assert len(rules) >= 10
         for rule in rules:
-            names = find_names(rule)
-            assert names or "up{" in rule
+            expression, _, advice = rule.partition("annotations:")
+            names = find_names(expression)
+            assert names or "up{" in expression
             assert set(names) <= scraped_names(), rule
+            assert set(find_names(advice)) <= {metric.name for metric in CATALOGUE}, rule
             assert "{severity: " in rule
             assert "\n          do: " in rule
 
