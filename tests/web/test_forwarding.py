@@ -213,6 +213,12 @@ class TestInternal:
             reply = await world.ask("POST", f"/internal/{name}", headers={GUARD_HEADER: "x"}, body=body)
             problem(reply, 503, "not-ready")
 
+    async def test_a_partition_that_there_is_not_has_no_owner(self, world: World) -> None:
+        """A worker that was started with more partitions asks for one that is none here: refused."""
+        asked = msgspec.json.encode(ShareAsked(99, INVITER, "taobao:1", (), 0))
+        reply = await world.ask("POST", "/internal/share", headers={GUARD_HEADER: "x"}, body=asked)
+        problem(reply, 503, "not-ready")
+
     async def test_only_the_owner_answers(self, pair: World) -> None:
         """A question for a partition that went elsewhere is refused, not passed on."""
         partition = pair.lane.partition_of(INVITER)

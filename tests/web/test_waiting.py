@@ -117,6 +117,19 @@ class TestOrders:
         assert (reply.status, reply.json["visible"]) == (202, False)
         assert 0.05 < time.monotonic() - began < 1.0
 
+    async def test_an_id_that_lags_behind_is_waited_for(self, world: World) -> None:
+        """The line was processed, its attribution id was not: false while it is not, true once it is."""
+        stop_lane(world)
+        task = asyncio.create_task(
+            world.send("POST", "/v1/orders?wait_ms=1000", paid(attribution={"pid": "p"}))
+        )
+        await asyncio.sleep(0.05)
+        world.lane.step(LINES, world.lane.partition_of(LINE), 1)
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        world.lane.run()
+        assert (await task).json["visible"] is True
+
     async def test_without_time_to_wait_it_says_what_is_the_case(self, world: World) -> None:
         """`wait_ms=0` looks once."""
         assert (await world.send("POST", "/v1/orders?wait_ms=0", paid())).json["visible"] is True

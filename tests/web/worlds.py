@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -22,102 +22,13 @@ from yarl import URL
 from rebate_app.domain.rules import RuleBook
 from rebate_app.web.api import Desk
 from rebate_app.web.attach import Api, attach
-from rebate_app.web.ports import Assignment, BrokerAwayError, Local, Nobody, Place, Remote, Restoring
-from tests.list_lane import ACCOUNTS, LINES, USER_ID_FIELDS, ListLane
+from rebate_app.web.ports import Nobody, Remote
+from tests.list_lane import USER_ID_FIELDS, ListLane
 
-from .facts import Document, rules, us
+from .facts import Document, rules
+from .lane_ports import NOW, STAGES, Clock, LanePlacement, LaneSender
 
-NOW = "2026-02-01T00:00:00+08:00"
-STAGES = {"lines": LINES, "accounts": ACCOUNTS}
-
-
-class Clock:
-    """A wall clock that stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.now = us(NOW)
-
-    def __call__(self) -> int:
-        """Return the moment in µs."""
-        return self.now
-
-
-class LanePlacement:
-    """Who owns which partition, as the test says; what nobody was given is here."""
-
-    def __init__(self, lane: ListLane) -> None:
-        self.partitions = lane.partitions
-        self.elsewhere: dict[tuple[str, int], Remote | Nobody] = {}
-        self.stale = False
-        self.keeps = False  # old records of everything that is elsewhere
-        self.generation = 1
-        self.members: dict[str, dict[str, list[int]]] = {}
-        self.restoring: list[Restoring] = []
-        self.ready = (True, "all partitions are being processed")
-        self._lane = lane
-
-    def partition_of(self, key: str) -> int:
-        """Return the partition of a log key."""
-        return self._lane.partition_of(key)
-
-    def line_place(self, partition: int) -> Place:
-        """Return who has the order lines of that partition."""
-        return self._place("lines", partition)
-
-    def account_place(self, partition: int) -> Place:
-        """Return who has the accounts of that partition."""
-        return self._place("accounts", partition)
-
-    def kept_line_place(self, partition: int) -> Local | None:
-        """Return what the test lets this worker keep of what others own."""
-        return self._local("lines", partition, stale=True) if self.keeps else None
-
-    def kept_account_place(self, partition: int) -> Local | None:
-        """Return what the test lets this worker keep of what others own."""
-        return self._local("accounts", partition, stale=True) if self.keeps else None
-
-    def readiness(self) -> tuple[bool, str]:
-        """Return what the test says."""
-        return self.ready
-
-    def assignment(self) -> Assignment:
-        """Return what the test says."""
-        return Assignment(self.generation, self.members, self.restoring)
-
-    def _place(self, table: str, partition: int) -> Place:
-        away = self.elsewhere.get((table, partition))
-        return self._local(table, partition, stale=self.stale) if away is None else away
-
-    def _local(self, table: str, partition: int, *, stale: bool) -> Local:
-        stage = STAGES[table]
-        source = self._lane.stages[stage].source
-        done = self._lane.done[stage, partition]
-        waiting = len(self._lane.log(source, partition)) - done
-        store = self._lane.stores[stage, partition]
-        return Local(store, source, partition, done - 1, waiting, stale)
-
-
-class LaneSender:
-    """Puts records on the lane's logs; they wait there unless `processes`."""
-
-    def __init__(self, lane: ListLane, clock: Clock) -> None:
-        self._lane = lane
-        self._clock = clock
-        self.away = False
-        self.behind_us = 0  # how much the broker's clock is behind
-        self.processes = True
-        self.sent = 0
-
-    async def send(self, topic: str, records: Sequence[tuple[bytes, bytes]]) -> list[tuple[int, int]]:
-        """Send (key, value) pairs; return (partition, offset) of each."""
-        if self.away:
-            raise BrokerAwayError("no broker answers")
-        at = self._clock() - self.behind_us
-        sent = [self._lane.send(topic, key, value, at) for key, value in records]
-        self.sent += len(sent)
-        if self.processes:
-            self._lane.run()
-        return [(record.partition, record.offset) for record in sent]
+__all__ = ["NOW", "Reply", "Worker", "World", "hung_server", "problem", "walk"]
 
 
 class Reply(Struct, frozen=True):
@@ -290,6 +201,20 @@ class World:
             await self._client.close()
         for worker in self.workers:
             await worker.stop()
+
+
+async def walk(world: World, path: str, limit: int, worker: int = 0) -> list[dict[str, Any]]:
+    """Return a whole list, page by page; every page but the last has a cursor."""
+    items: list[dict[str, Any]] = []
+    join = "&" if "?" in path else "?"
+    target = f"{path}{join}limit={limit}"
+    while True:
+        page = await world.read(target, worker)
+        assert len(page["items"]) <= limit
+        items += page["items"]
+        if page["next_cursor"] is None:
+            return items
+        target = f"{path}{join}limit={limit}&cursor={page['next_cursor']}"
 
 
 @asynccontextmanager
