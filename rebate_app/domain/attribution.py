@@ -56,10 +56,11 @@ def newest_values(said: list[Said]) -> dict[str, str]:
 
 def owner_of(state: LineState, platform: str, user_id_fields: dict[str, tuple[str, ...]]) -> Owner:
     """Return the log that the line belongs to: a user outright, else one attribution id."""
-    values = newest_values(state.said_unknown if state.only_unknown else state.said)
-    user_id = values.get("user_id")
-    if user_id is not None:
-        return Owner(user_id, "user_id")
+    said = state.said_unknown if state.only_unknown else state.said
+    for group in said:
+        if group.by.user_id is not None:
+            return Owner(group.by.user_id, "user_id")
+    values = newest_values(said)
     for member in user_id_fields.get(platform, ()):
         value = values.get(member)
         if value is not None and USER_ID.fullmatch(value):

@@ -22,15 +22,15 @@ from .account import (
     take_profile,
     take_target,
 )
-from .attribution import Owner, deciding_claim, owner_of
+from .attribution import deciding_claim, owner_of
 from .facts import OrderFact, Profile
 from .faults import Fault
 from .ledger import Entry
 from .messages import BonusTarget, LineTarget, Message
-from .order_line import LineState, merge
+from .order_line import LineState, Sent, merge
 from .posting import count_line, post, role_of
 from .rules import RuleBook
-from .worth import Worth, line_worth
+from .worth import line_worth
 
 
 class Now(Struct, frozen=True, gc=False):
@@ -75,28 +75,26 @@ def fold_order(
 
     The line's owner gets its whole worth; an owner that it left gets a target without one.
     """
-    line = fact.line
-    platform = line.partition(":")[0]
-    before = None if state.sent_to is None else _desired(state, platform, user_id_fields)
     outcome = merge(state, fact, now.at)
     if outcome is not True:
         return outcome, []
-    owner, worth, claim = after = _desired(state, platform, user_id_fields)
-    if after == before:
+    line = fact.line
+    platform = line.partition(":")[0]
+    owner = owner_of(state, platform, user_id_fields)
+    sent = Sent(owner.by, line_worth(state, platform), deciding_claim(state))
+    before = state.sent_to
+    if owner.key == before and sent == state.sent:
         return True, []
-    cause = cause_of(fact)
     messages: list[Message] = []
-    if state.sent_to is not None and state.sent_to != owner.key:
-        messages.append(LineTarget(state.sent_to, line, "", now.offset, now.offset, None, cause="reassigned"))
-    messages.append(LineTarget(owner.key, line, "", now.offset, now.offset, worth, owner.by, claim, cause))
-    state.sent_to, state.sent_offset = owner.key, now.offset
+    if before is not None and before != owner.key:
+        messages.append(LineTarget(before, line, "", now.offset, now.offset, None, cause="reassigned"))
+    messages.append(
+        LineTarget(
+            owner.key, line, "", now.offset, now.offset, sent.worth, sent.by, sent.claim, cause_of(fact)
+        )
+    )
+    state.sent_to, state.sent_offset, state.sent = owner.key, now.offset, sent
     return True, messages
-
-
-def _desired(
-    state: LineState, platform: str, user_id_fields: dict[str, tuple[str, ...]]
-) -> tuple[Owner, Worth, str | None]:
-    return owner_of(state, platform, user_id_fields), line_worth(state, platform), deciding_claim(state)
 
 
 def cause_of(fact: OrderFact) -> str:

@@ -72,6 +72,13 @@ def postings(before: Amounts, after: Amounts) -> list[tuple[int | None, int, int
     """Return the differences (effective_on, estimated, settled, held) that turn one into the other."""
     if before == after:
         return []
+    if before.on is None and after.on is None:
+        at_once = (
+            after.estimated - before.estimated,
+            after.settled - before.settled,
+            after.held - before.held,
+        )
+        return [(None, *at_once)] if any(at_once) else []
     old, new = before.steps(), after.steps()
     differences = []
     for day in sorted(old.keys() | new.keys(), key=lambda day: ALWAYS if day is None else day):

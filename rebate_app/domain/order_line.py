@@ -25,6 +25,7 @@ from .facts import (
     Refund,
     Snapshot,
 )
+from .worth_value import Worth
 
 ABSENT = -(1 << 62)  # an absent moment or date comes before every other one
 
@@ -35,6 +36,7 @@ Version = tuple[int, int, int, int, int, int, int, int, int]
 MODIFIED, RANK, FETCH_SEQ, SETTLED_COMMISSION, EST_COMMISSION, SERVICE_FEE, PAID, SETTLED, EXPECTED = range(9)
 
 STATUS_OF_RANK = tuple(STATUS_RANK)
+NOTHING_SAID = Attribution()
 TIMELINE_MAX = 40  # what a person reads; the topic keeps everything
 
 #: (log timestamp, kind, what it said, amount, amount, amount)
@@ -46,6 +48,14 @@ class Said(Struct, array_like=True, gc=False):
 
     version: Version
     by: Attribution
+
+
+class Sent(Struct, array_like=True, frozen=True, gc=False):
+    """What the log that holds the line was told last, so that only news are sent."""
+
+    by: str
+    worth: Worth
+    claim: str | None
 
 
 class LineState(Struct, array_like=True):
@@ -74,6 +84,7 @@ class LineState(Struct, array_like=True):
     timeline: list[Moment] = field(default_factory=list)
     sent_to: str | None = None  # the log that holds the line now
     sent_offset: int = -1  # the fact after which it was sent last
+    sent: Sent | None = None
 
     @property
     def only_unknown(self) -> bool:
@@ -152,10 +163,12 @@ def _merge_snapshot(state: LineState, snapshot: Snapshot) -> faults.Fault | bool
 
 def _merge_counted(state: LineState, snapshot: Snapshot, version: Version, expected: int | None) -> bool:
     changed = False
-    show = snapshot.show.decode()
-    if state.best is None or version > state.best or (version == state.best and show > state.show):
-        state.best, state.show = version, show
-        changed = True
+    best = state.best
+    if best is None or version >= best:
+        show = snapshot.show.decode()
+        if version != best or show > state.show:
+            state.best, state.show = version, show
+            changed = True
     day = day_of(version[MODIFIED])
     if version > state.last_of_day.get(day, (ABSENT,)):
         state.last_of_day[day] = version
@@ -174,8 +187,15 @@ def _merge_counted(state: LineState, snapshot: Snapshot, version: Version, expec
 
 def _merge_said(said: list[Said], version: Version, by: Attribution | None) -> bool:
     """Keep each member's newest value: newest group first, shadowed members and groups dropped."""
-    if by is None or by == Attribution():
+    if by is None or by == NOTHING_SAID:
         return False
+    if len(said) == 1:  # as nearly always: the same members again, said later or not
+        only = said[0]
+        if by == only.by:
+            if version <= only.version:
+                return False
+            said[0] = Said(version, by)
+            return True
     groups = {group.version: _members(group.by) for group in said}
     known = groups.setdefault(version, {})
     for name, value in _members(by).items():

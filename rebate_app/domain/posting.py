@@ -30,9 +30,10 @@ def post(
     `rule` None: the line is no longer the user's, or priced by nothing.
     """
     before = record.posted
-    steps = [(record.role, record.rule, before, NOTHING), (role, rule or "", NOTHING, after)]
-    if role in ("", record.role):
-        steps = [(record.role, rule or record.rule, before, after)]
+    if role in ("", record.role) or before == NOTHING:
+        steps = [(role or record.role, rule or record.rule, before, after)]
+    else:
+        steps = [(record.role, record.rule, before, NOTHING), (role, rule or "", NOTHING, after)]
     if role:
         record.role = role
     record.rule = rule or record.rule

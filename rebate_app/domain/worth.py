@@ -6,8 +6,6 @@ moment T chooses between its parts only by day (contracts.md 3, "State of a line
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from .calendar import day_of, midnight, release_day
 from .money import at_least_zero
 from .order_line import (
@@ -22,37 +20,35 @@ from .order_line import (
     moment_or_none,
     status_of,
 )
+from .worth_value import (
+    CLOSED,
+    CONFIRMED,
+    DATED,
+    FROZEN,
+    OPEN,
+    SETTLED_PHASE,
+    UNPUNISHED,
+    Worth,
+)
 
-CLOSED = "closed"  # worth 0 to everybody
-OPEN = "open"  # an estimate
-DATED = "dated"  # an estimate until `from_day`, settled from its start on
-SETTLED_PHASE = "settled"  # whatever the moment
-
-UNPUNISHED = ""
-FROZEN = "frozen"
-CONFIRMED = "confirmed"
+__all__ = [
+    "CLOSED",
+    "CONFIRMED",
+    "DATED",
+    "FROZEN",
+    "OPEN",
+    "SETTLED_PHASE",
+    "UNPUNISHED",
+    "Worth",
+    "effective_day",
+    "line_worth",
+    "punishment",
+    "refunds",
+]
 
 REFUND_OPEN_RANK = 0
 REFUND_SUCCESS_RANK = 3
 PUNISH_WORD = (FROZEN, UNPUNISHED, CONFIRMED)  # by PUNISH_RANK: frozen, lifted, confirmed
-
-
-class Worth(Struct, array_like=True, frozen=True, gc=False):
-    """The worth of a line. Amounts in fen ≥ 0, moments in µs, days as days since 1970-01-01.
-
-    `net` counts before settlement, `gross` (net₀ − R) and `rest` (net₀ − R − O) from it on.
-    """
-
-    phase: str
-    status: str | None
-    paid_at: int | None
-    net: int = 0
-    gross: int = 0
-    rest: int = 0
-    from_day: int | None = None
-    settled_on: int | None = None
-    release_on: int | None = None
-    punished: str = UNPUNISHED
 
 
 def punishment(state: LineState) -> tuple[int, str] | None:

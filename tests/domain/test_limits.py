@@ -171,6 +171,22 @@ class TestLateTargets:
         assert not take_target(record, LineTarget("u1", "jd:1", "", 7, 7, worth))
         assert record.effective() is not None
 
+    def test_a_message_that_comes_again_changes_nothing(self) -> None:
+        """What the app sent itself may be read twice: the account and its ledger stay as they are."""
+        world = told(snapshot("paid", "2026-01-04", 1000))
+        before = world.snapshot()
+        for (topic, _), log in list(world.lane.logs.items()):
+            if topic == world.lane.topics.user_log:
+                for record in list(log):
+                    assert record.key is not None
+                    world.lane.send(topic, record.key, record.value, NOW_US)
+        world.lane.run()
+        after = world.snapshot()
+        for where, records in before.items():
+            assert {key: value for key, value in after[where].items() if key != b"p u1"} == {
+                key: value for key, value in records.items() if key != b"p u1"
+            }
+
     def test_an_id_ignores_older_ones(self) -> None:
         """It forwards nothing, and its sums stay."""
         records = OneId()
