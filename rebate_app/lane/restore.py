@@ -159,7 +159,7 @@ class _Restoring:
             async with self._turn:  # many restore at once, HTTP gets its turn after each one
                 records = await self._fetch(SLICE_RECORDS_MAX, 0)
                 self._take(records)
-            await asyncio.sleep(0)
+                await asyncio.sleep(0)  # still held, else all would work in one turn
             if not records and self._position < end:
                 records = await self._fetch(1, POLL_MS)
                 self._take(records)
