@@ -227,7 +227,7 @@ def bonus_for_next(user_id: str, record: AccountLine, pin: Pin | None, rules: Ru
 
     The chain ends after `max_levels` and at someone who already has a share of this line.
     """
-    effective = record.effective()
+    effective = None if pin is None or pin.inviter is None else record.effective()
     if effective is None or pin is None or pin.rule is None or pin.inviter is None:
         return None
     sender, contribution = effective

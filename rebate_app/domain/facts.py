@@ -41,7 +41,7 @@ PUNISH_RANK = {"frozen": 0, "lifted": 1, "confirmed": 2}
 ATTRIBUTION_FIELDS = ("special_id", "sub_union_id", "custom_uid", "relation_id", "pid")
 
 
-class Attribution(Struct, frozen=True, gc=False):
+class Attribution(Struct, frozen=True, gc=False, omit_defaults=True):
     """Who a snapshot says the line belongs to; None is no value (null, `""` and `"0"` are none)."""
 
     user_id: str | None = None

@@ -62,9 +62,9 @@ class LineState(Struct, array_like=True):
     """All that the facts of one order line have said so far (format 1).
 
     Versions are kept whole, because a late snapshot has to find its place among them.
-    `last_of_day` has the newest counted snapshot of each Shanghai day of `modified_at`: with it,
-    whether an expected date takes effect can be told whatever arrives in whatever order, since
-    such dates begin at midnight. Counted: neither `unknown` nor `punished`.
+    `last_of_day` has the newest counted snapshot of each Shanghai day of `modified_at`, that of
+    `best` excepted: with both, whether an expected date takes effect can be told whatever arrives
+    in whatever order, since such dates begin at midnight. Counted: neither `unknown` nor `punished`.
     """
 
     format: int = 1
@@ -162,15 +162,19 @@ def _merge_snapshot(state: LineState, snapshot: Snapshot) -> faults.Fault | bool
 
 
 def _merge_counted(state: LineState, snapshot: Snapshot, version: Version, expected: int | None) -> bool:
-    changed = False
     best = state.best
-    if best is None or version >= best:
-        show = snapshot.show.decode()
-        if version != best or show > state.show:
-            state.best, state.show = version, show
-            changed = True
     day = day_of(version[MODIFIED])
-    if version > state.last_of_day.get(day, (ABSENT,)):
+    changed = False
+    if best is None or version > best:
+        if best is not None and day_of(best[MODIFIED]) != day:
+            state.last_of_day[day_of(best[MODIFIED])] = best
+        state.best, state.show = version, snapshot.show.decode()
+        state.last_of_day.pop(day, None)
+        changed = True
+    elif version == best:
+        show = snapshot.show.decode()
+        changed, state.show = show > state.show, max(show, state.show)
+    elif day != day_of(best[MODIFIED]) and version > state.last_of_day.get(day, (ABSENT,)):
         state.last_of_day[day] = version
         changed = True
     if expected is not None and version > state.received.get(expected, (ABSENT,)):

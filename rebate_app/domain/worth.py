@@ -72,15 +72,12 @@ def effective_day(state: LineState) -> int | None:
     A date takes effect if no counted snapshot newer than the newest received one that carries it
     has `modified_at` before the date begins.
     """
+    lasts = [*state.last_of_day.values(), *([state.best] if state.best is not None else [])]
     for day in sorted(state.received):
         carrier = state.received[day]
-        if not any(newer > carrier and newer[MODIFIED] < midnight(day) for newer in _lasts(state)):
+        if not any(newer > carrier and newer[MODIFIED] < midnight(day) for newer in lasts):
             return day
     return None
-
-
-def _lasts(state: LineState) -> list[Version]:
-    return list(state.last_of_day.values())
 
 
 def refunds(state: LineState) -> tuple[int, int]:
