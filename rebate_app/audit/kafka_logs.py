@@ -12,12 +12,13 @@ from aiokafka.errors import KafkaError
 
 from rebate_app.lane.connection import BrokerAwayError, client_options
 from rebate_app.settings import ConfigurationError, Settings
-from rebate_app.wire.topics import Topics
+from rebate_app.wire.topics import Topics, TopicSpec
 
 from .logs import Record
 
 FETCH_BYTES_MAX = 4 * 1_048_576
-POLL_MS = 200
+FETCH_MAX_WAIT_MS = 10
+POLL_MS = 20  # transaction markers move the position without giving a record
 #: A transaction that nobody ends is aborted by the broker at its time-out; this much later we give up.
 STALLED_GRACE_S = 60.0
 
@@ -31,7 +32,7 @@ class KafkaLogs:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._stalled_s = settings.transaction_timeout + STALLED_GRACE_S
+        self.stalled_s = settings.transaction_timeout + STALLED_GRACE_S
         options = client_options(settings)
         self._admin = AIOKafkaAdminClient(**options)
         self._reader = AIOKafkaConsumer(
@@ -39,8 +40,12 @@ class KafkaLogs:
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
-            fetch_max_wait_ms=POLL_MS,
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             **options,
+        )
+        # Questions have their own connections: they would wait behind a fetch that waits for records.
+        self._committed = AIOKafkaConsumer(
+            isolation_level="read_committed", enable_auto_commit=False, **options
         )
         self._uncommitted = AIOKafkaConsumer(
             isolation_level="read_uncommitted", enable_auto_commit=False, **options
@@ -51,8 +56,10 @@ class KafkaLogs:
         try:
             await self._admin.start()
             await self._check_topics()
-            await self._reader.start()
-            await self._uncommitted.start()
+            for client in (self._reader, self._committed, self._uncommitted):
+                await client.start()
+            for client in (self._committed, self._uncommitted):
+                self._know_all(client)
         except (KafkaError, OSError) as error:
             await self._close()
             raise BrokerAwayError(f"No Kafka broker answers at {self._settings.broker}: {error}.") from error
@@ -66,12 +73,33 @@ class KafkaLogs:
         await self._close()
 
     async def _close(self) -> None:
-        for client in (self._reader, self._uncommitted):
+        for client in (self._reader, self._committed, self._uncommitted):
             await client.stop()
         await self._admin.close()
 
+    def _know_all(self, client: AIOKafkaConsumer) -> None:
+        """Have a client that only asks know every topic at once, and fetch nothing."""
+        specs = self._specs()
+        every = [TopicPartition(spec.name, number) for spec in specs for number in range(spec.partitions)]
+        client.assign(every)
+        client.pause(*every)
+
+    def _specs(self) -> list[TopicSpec]:
+        """Return the topics without which there is nothing to audit."""
+        topics = Topics.of(self._settings)
+        needed = {
+            topics.orders,
+            topics.user_log,
+            topics.orders_dlt,
+            topics.user_log_dlt,
+            topics.lines_changelog,
+            topics.accounts_changelog,
+            topics.rules,
+        }
+        return [spec for spec in topics.specs(self._settings) if spec.name in needed]
+
     async def _check_topics(self) -> None:
-        specs = Topics.of(self._settings).specs(self._settings)
+        specs = self._specs()
         existing = set(await self._admin.list_topics())
         missing = [spec.name for spec in specs if spec.name not in existing]
         if missing:
@@ -89,12 +117,12 @@ class KafkaLogs:
     async def begin(self, topic: str, partition: int) -> int:
         """Return the first offset that the log still has."""
         tp = TopicPartition(topic, partition)
-        return int((await self._reader.beginning_offsets([tp]))[tp])
+        return int((await self._committed.beginning_offsets([tp]))[tp])
 
     async def stable_end(self, topic: str, partition: int) -> int:
         """Return the last stable offset."""
         tp = TopicPartition(topic, partition)
-        return int((await self._reader.end_offsets([tp]))[tp])
+        return int((await self._committed.end_offsets([tp]))[tp])
 
     async def end(self, topic: str, partition: int) -> int:
         """Return the high watermark."""
@@ -115,9 +143,9 @@ class KafkaLogs:
             reached = await self._reader.position(tp)
             if reached > position:
                 position, moved_at = reached, time.monotonic()
-            elif time.monotonic() - moved_at > self._stalled_s:
+            elif time.monotonic() - moved_at > self.stalled_s:
                 raise BrokerAwayError(
-                    f"{topic}/{partition} gives nothing at {position} of {end} for {self._stalled_s:.0f} s."
+                    f"{topic}/{partition} gives nothing at {position} of {end} for {self.stalled_s:.0f} s."
                 )
             if records and records[-1].offset >= end:
                 records = [record for record in records if record.offset < end]

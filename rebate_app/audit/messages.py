@@ -83,6 +83,10 @@ class Messages:
         for source, topic in names.dead_letters.items():
             for partition in range(names.partitions):
                 await self._compare_dead_letters(source, (topic, partition))
+        known = {names.user_log, *names.dead_letters.values()}
+        for target in self._sent.targets():
+            if target[0] not in known:
+                await self._compare_dead_letters("", target)
         await self._compare_registry()
 
     async def _read_tail(self, partition: int, seen: Seen) -> None:
@@ -193,7 +197,10 @@ class Messages:
         return key
 
     async def _compare_dead_letters(self, source: str, target: Target) -> None:
-        """Compare the dead letters of a source partition, which are on the partition of the same number."""
+        """Compare the dead letters of a source partition, which are on the partition of the same number.
+
+        `source` "": any other topic, on which the stages are not the only ones that write.
+        """
         if await self._is_cut(target):
             return
         seen, unknown = Seen(), {}

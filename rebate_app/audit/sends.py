@@ -45,6 +45,10 @@ class Sent:
             entries = self._targets[target] = bytearray()
         entries += _SENT.pack(digest, sender, offset)
 
+    def targets(self) -> list[Target]:
+        """Return the partitions to which anything is sent."""
+        return sorted(self._targets)
+
     def entries(self, target: Target) -> Iterator[tuple[bytes, int, int]]:
         """Iterate over (digest, sender, offset) of what goes to a partition."""
         return _SENT.iter_unpack(self._targets.get(target, b""))

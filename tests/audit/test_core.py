@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
+from rebate_app.audit.audit import stages_of
 from rebate_app.audit.balances import ROUNDS_MAX
+from rebate_app.composition import create_app
 from rebate_app.domain.suspense import MOVES_MAX
+from rebate_app.settings import load_settings
+from rebate_app.wire.rule_files import load_rules
 from tests.domain.world import NOW_US, World
 from tests.list_lane import ACCOUNTS, LINES
 
@@ -126,6 +132,34 @@ class TestWhileItGoesOn:
         report = audit(ListLogs(world.lane), workers)
         assert (report.differences, report.not_comparable) == (0, 1)
         assert next(versions) == 10_000 + ROUNDS_MAX
+
+
+class TestStages:
+    """What is folded is what workers run."""
+
+    def test_the_stages_are_those_of_the_worker(self, tmp_path: Path) -> None:
+        """The same topics, app and rules, whatever the settings."""
+        (tmp_path / "rules.toml").write_text(RULES, encoding="utf-8")
+        settings = load_settings(
+            {
+                "REBATE_RULES": str(tmp_path),
+                "REBATE_DATADIR": str(tmp_path / "data"),
+                "REBATE_APP_ID": "another",
+                "REBATE_TOPIC_PREFIX": "p-",
+                "REBATE_USER_ID_FIELDS": "jd:sub_union_id",
+            }
+        )
+        ours = stages_of(settings, load_rules(settings.rules))
+        app = create_app(settings)
+        assert [plain(stage) for stage in ours] == [plain(stage) for stage in app.lane.stages.values()]
+
+
+def plain(stage: object) -> dict[str, object]:
+    """Return a stage's members, rules by their content."""
+    members = asdict(stage)  # type: ignore[arg-type]
+    if "rules" in members:
+        members["rules"] = [version.content_hash for version in members["rules"].versions]
+    return members
 
 
 class TestCursors:

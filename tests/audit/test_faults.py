@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from msgspec.json import decode, encode
+from msgspec.json import encode
 from msgspec.structs import replace
 
 from rebate_app.audit.balances import Said
-from rebate_app.audit.findings import Finding, Report
+from rebate_app.audit.findings import FINDING_KINDS, Finding, Findings, Report
+from rebate_app.audit.messages import Messages, Names
 from rebate_app.domain.balance import balance_on
 from rebate_app.domain.calendar import day_of
 from rebate_app.domain.ledger import Entry
@@ -19,6 +22,7 @@ from rebate_app.lane.outbox import Outgoing
 from rebate_app.lane.store import WATERMARK_KEY, Watermark, encode_watermark
 from rebate_app.wire.internal import encode_message, is_internal
 from tables.accounts import HEAD, LINE
+from tables.order_lines import LINE as ORDER_LINE
 from tests.domain.world import World
 from tests.list_lane import ACCOUNTS, APP, LINES, TOPICS, LogRecord
 
@@ -88,9 +92,10 @@ class TestRecords:
     def test_a_changed_line(self, world: World) -> None:
         """An order line of stage 1 that is not what its facts say is found."""
         partition, store = next((p, s) for (name, p), s in world.lane.stores.items() if name == LINES)
-        key, value = max(store.items())
-        changed = decode(value)
-        changed[-1] += 1
+        key, _ = max(store.items())
+        changed = ORDER_LINE.read(store, key)
+        assert changed is not None
+        changed.sent_offset += 1
         logs = ListLogs(world.lane)
         logs.damage[TOPICS.lines_changelog, partition] = {key: encode(changed)}
         finding = only(audit(logs))
@@ -275,6 +280,34 @@ class TestDeadLetters:
         """A topic of dead letters may hold what others put there."""
         world.lane.dead_letters.append(Outgoing(TOPICS.orders_dlt, b"k", b"v", 0, (), 0))
         assert audit(ListLogs(world.lane)).items == []
+
+
+class TestOtherTopics:
+    """What stages send to topics that the audit does not know has to be there all the same."""
+
+    @pytest.mark.parametrize("sent", [True, False])
+    def test_a_message_to_another_topic(self, world: World, sent: bool) -> None:
+        """Once, and nothing is said about what others put there."""
+        logs, findings = ListLogs(world.lane), Findings()
+        names = Names(APP, TOPICS.orders, TOPICS.user_log, {}, TOPICS.rules, world.lane.partitions)
+        messages = Messages(names, logs, findings)
+        messages.sender((TOPICS.orders, 0))(Outgoing("events", b"u1", b"v", 5, (), 2), 3)
+        log = world.lane.log("events", 2)
+        log.append(LogRecord("events", 2, 0, 5, b"u1", b"of others"))
+        if sent:
+            log.append(LogRecord("events", 2, 1, 5, b"u1", b"v"))
+        asyncio.run(messages.compare({}))
+        assert [finding.kind for finding in findings.items] == ([] if sent else ["lost-message"])
+
+
+class TestCatalogue:
+    """The kinds of differences are one table."""
+
+    def test_the_documentation_names_every_kind(self) -> None:
+        """docs/audit.md says what each of them means."""
+        text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+        for kind, about in FINDING_KINDS.items():
+            assert f"| `{kind}` | {about} |" in text
 
 
 class TestRegistry:
