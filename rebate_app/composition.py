@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
-import agents
 import agents.attach
-import tables
 import tables.declare
 from agents.accounts import AccountsStage
 from agents.order_lines import OrderLinesStage
+from rebate_app.import_names import wrong_import_names
 from rebate_app.lane.connection import client_options
 from rebate_app.lane.lane import Lane, new_memory_store
 from rebate_app.lane.manager import LaneTableManager
@@ -94,14 +92,9 @@ def create_app(settings: Settings | None = None) -> RebateWorkerApp:
 
 def _check_import_names() -> None:
     """Refuse when another distribution's `agents` or `tables` is imported in place of ours."""
-    home = Path(__file__).resolve().parent.parent
-    for package in (agents, tables):
-        found = Path(package.__file__ or "").resolve()
-        if found.parent.parent != home:
-            raise ConfigurationError(
-                f"import name {package.__name__!r} is {found}, not this application's: install it in its own "
-                "environment, without openai-agents and PyTables"
-            )
+    problems = wrong_import_names()
+    if problems:
+        raise ConfigurationError("; ".join(problems))
 
 
 def _faust_settings(settings: Settings) -> dict[str, Any]:

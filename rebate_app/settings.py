@@ -94,6 +94,26 @@ class Settings(BaseSettings):
         return f"{self.topic_prefix}{self.app_id}"
 
 
+def shown_settings(settings: Settings) -> dict[str, str]:
+    """Return every variable with its value in force, as it may be shown: secrets masked."""
+    return {PREFIX + name.upper(): _shown(getattr(settings, name)) for name in type(settings).model_fields}
+
+
+def changed_settings(settings: Settings) -> dict[str, str]:
+    """Return the variables whose value is not the default, secrets masked."""
+    fields = type(settings).model_fields
+    changed = {PREFIX + name.upper() for name in fields if getattr(settings, name) != fields[name].default}
+    return {name: value for name, value in shown_settings(settings).items() if name in changed}
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "***" if value.get_secret_value() else ""
+    if isinstance(value, bool):
+        return str(int(value))
+    return "" if value is None else str(value)
+
+
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of the environment; ConfigurationError lists every problem at once."""
     environment = os.environ if environment is None else environment

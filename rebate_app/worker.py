@@ -29,6 +29,7 @@ from rebate_app.settings import (
     EXIT_UNAVAILABLE,
     ConfigurationError,
     Settings,
+    shown_settings,
 )
 from rebate_app.wire.topics import Topics
 
@@ -67,6 +68,8 @@ class RebateWorkerApp(faust.App):
 
     async def on_start(self) -> None:
         """Check URL, topics and rules; a fault of the surroundings is one sentence and an exit code."""
+        shown = " ".join(f"{name}={value}" for name, value in shown_settings(self.settings).items())
+        log.info("settings: %s", shown)
         try:
             await self._check_surroundings()
         except ConfigurationError as error:

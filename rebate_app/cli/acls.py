@@ -18,7 +18,7 @@ WORKER, IMPORTER, OPERATOR = "worker", "importer", "operator"
 ROLES = {
     WORKER: "runs `faust -A rebate_app worker`",
     IMPORTER: "sends facts: `rebate orders|profiles|attributions import`, or a producer of your own",
-    OPERATOR: "creates topics, looks and checks: `rebate topics|lag|audit|doctor`",
+    OPERATOR: "creates topics, looks, checks and replays: `rebate topics|lag|audit|doctor|dlq`",
 }
 READ, WRITE, DESCRIBE, CREATE = "Read", "Write", "Describe", "Create"
 CONFIGS = "DescribeConfigs"
@@ -37,19 +37,21 @@ def grants(role: str, topics: Topics, scope: str) -> list[Grant]:
     """Return what a role needs; `scope` is the consumer group and what transactional ids begin with."""
     sources = (topics.orders, topics.user_log)
     dead = (topics.orders_dlt, topics.user_log_dlt)
+    parked = (topics.orders_parked, topics.user_log_parked)
     states = (topics.lines_changelog, topics.accounts_changelog, topics.rules)
     if role == WORKER:
         return [
-            Grant((READ, WRITE, CONFIGS), "topic", sources + states),
+            Grant((READ, WRITE, CONFIGS), "topic", sources + states + parked),
             Grant((WRITE, CONFIGS), "topic", dead),
+            Grant((DESCRIBE, CONFIGS), "topic", (topics.decisions,)),
             Grant((READ,), "group", (scope,)),
             Grant((WRITE,), "transactional-id", (f"{scope}-",), prefixed=True),
         ]
     if role == IMPORTER:
         return [Grant((WRITE, CONFIGS), "topic", sources)]
     return [
-        Grant((CREATE, READ, CONFIGS), "topic", sources + states),
-        Grant((CREATE, DESCRIBE, CONFIGS), "topic", dead),
+        Grant((CREATE, READ, WRITE, CONFIGS), "topic", (*sources, topics.decisions)),
+        Grant((CREATE, READ, CONFIGS), "topic", states + dead + parked),
         Grant((DESCRIBE,), "group", (scope,)),
     ]
 

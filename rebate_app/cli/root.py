@@ -13,6 +13,7 @@ import click
 from rebate_app.broker.commands import broker
 
 from .audit import audit
+from .doctor import doctor
 from .exits import EXITS
 from .import_commands import attributions, orders, profiles
 from .lag_command import lag
@@ -38,7 +39,7 @@ def rebate() -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
 
 
-for command in (orders, profiles, attributions, lag, users, audit, topics, broker):
+for command in (orders, profiles, attributions, lag, users, audit, doctor, topics, broker):
     rebate.add_command(command)
 
 
