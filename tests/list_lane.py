@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -38,6 +39,7 @@ TOPICS = Topics(
     decisions="rebate-dlq-decisions",
 )
 LINES, ACCOUNTS = "order-lines", "accounts"  # the names of the stages
+_hash = lru_cache(maxsize=65_536)(murmur2)  # in plain Python: the same keys again and again
 CHUNK_MAX = 7  # small, so that chunks end in the middle of everything
 
 
@@ -104,7 +106,7 @@ class ListLane:
     def partition_of(self, key: bytes | str) -> int:
         """Return the partition of a key, as Kafka's default partitioner does."""
         raw = key.encode() if isinstance(key, str) else key
-        return int((murmur2(raw) & 0x7FFFFFFF) % self.partitions)
+        return int((_hash(raw) & 0x7FFFFFFF) % self.partitions)
 
     def log(self, topic: str, partition: int) -> list[LogRecord]:
         """Return a partition's records so far."""

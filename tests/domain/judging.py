@@ -7,9 +7,9 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from rebate_app.domain.attribution import Owner, is_attribution_id, owner_of, parse_user_id_fields
-from rebate_app.domain.balance import Balance
+from rebate_app.domain.balance import Balance, balance_on
 from rebate_app.domain.calendar import day_of
-from rebate_app.domain.suspense import net_at
+from rebate_app.domain.suspense import IdHead, net_at
 from rebate_app.domain.worth import CONFIRMED, DATED, SETTLED_PHASE, Worth, line_worth
 from tests.list_lane import USER_ID_FIELDS
 from tests.oracle import Oracle
@@ -17,14 +17,30 @@ from tests.oracle import Oracle
 from .world import World, share_of, us
 
 FIELDS = parse_user_id_fields(USER_ID_FIELDS)
+Owned = tuple[str | None, str | None, str | None]  # user, attribution id, what decided
 Shares = dict[tuple[str, str], dict[tuple[str, int], dict[str, int]]]
 
 
-def disagreements(world: World, oracle: Oracle, at: datetime) -> Iterator[str]:
-    """Yield a sentence for everything on which the product and the oracle do not agree at that moment."""
-    yield from _balances(world, oracle, at)
-    yield from _lines(world, oracle, at)
-    yield from _ids(world, oracle, at)
+class Product:
+    """What a world says when all is done, read once, so that many moments can be asked."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.heads = {user_id: world.head(user_id) for user_id in world.users()}
+        self.contributions = world.contributions()
+        self.id_heads = {one: world.id_head(one) for one in world.attribution_ids()}
+        self.lines: dict[tuple[str, str], tuple[Worth, Owner, Owned, str | None]] = {}
+        for line, state in world.lines():
+            platform, _, order_line_id = line.partition(":")
+            owner = owner_of(state, platform, FIELDS)
+            owned = _owner(world, owner, line)
+            self.lines[platform, order_line_id] = (line_worth(state, platform), owner, owned, state.sent_to)
+
+    def disagreements(self, oracle: Oracle, at: datetime) -> Iterator[str]:
+        """Yield a sentence for everything on which the oracle says something else of that moment."""
+        yield from _balances(self, oracle, at)
+        yield from _lines(self, oracle, at)
+        yield from _ids(self, oracle, at)
 
 
 def said(balance: Balance) -> dict[str, Any]:
@@ -46,21 +62,20 @@ def _iso(day: int | None) -> str | None:
     return None if day is None else (date(1970, 1, 1) + timedelta(days=day)).isoformat()
 
 
-def _balances(world: World, oracle: Oracle, at: datetime) -> Iterator[str]:
-    known = set(world.users())
+def _balances(product: Product, oracle: Oracle, at: datetime) -> Iterator[str]:
     expected = oracle.users()
-    if missing := expected - known:
+    if missing := expected - product.heads.keys():
         yield f"users without an account: {sorted(missing)}"
-    for user_id in sorted(known | expected):
-        ours, theirs = said(world.balance(user_id, at)), oracle.balance(user_id, at)
+    for user_id, head in product.heads.items():
+        ours, theirs = said(balance_on(head, day_of(us(at)))), oracle.balance(user_id, at)
         theirs["maturing"] = [item for item in theirs["maturing"] if item["amount"]]
         if ours != theirs:
             yield f"balance of {user_id}: {ours} is not {theirs}"
 
 
-def _shares(world: World, day: int) -> Shares:
+def _shares(product: Product, day: int) -> Shares:
     found: Shares = {}
-    for user_id, record in world.contributions():
+    for user_id, record in product.contributions:
         share = share_of(record, day)
         if share is not None:
             platform, _, order_line_id = record.line.partition(":")
@@ -68,25 +83,22 @@ def _shares(world: World, day: int) -> Shares:
     return found
 
 
-def _lines(world: World, oracle: Oracle, at: datetime) -> Iterator[str]:
+def _lines(product: Product, oracle: Oracle, at: datetime) -> Iterator[str]:
     day = day_of(us(at))
-    shares = _shares(world, day)
+    shares = _shares(product, day)
+    if product.lines.keys() != set(oracle.lines()):
+        yield "other lines"
     for key in oracle.lines():
         theirs = oracle.line(*key, at)
         buckets = ("estimated", "confirmed", "available", "held")
         expected = {(s["user_id"], s["depth"]): {name: s[name] for name in buckets} for s in theirs["shares"]}
         if shares.get(key, {}) != expected:
             yield f"shares of {key}: {shares.get(key)} is not {expected}"
-        yield from _line(world, theirs, key, day)
+        yield from _line(product, theirs, key, day)
 
 
-def _line(world: World, theirs: dict[str, Any], key: tuple[str, str], day: int) -> Iterator[str]:
-    line = ":".join(key)
-    state = world.line(line)
-    if state is None:
-        yield f"{line} is not known"
-        return
-    worth = line_worth(state, key[0])
+def _line(product: Product, theirs: dict[str, Any], key: tuple[str, str], day: int) -> Iterator[str]:
+    worth, owner, owned, sent_to = product.lines[key]
     settled = worth.phase == SETTLED_PHASE or (
         worth.phase == DATED and worth.from_day is not None and worth.from_day <= day
     )
@@ -97,15 +109,12 @@ def _line(world: World, theirs: dict[str, Any], key: tuple[str, str], day: int) 
         "release_on": _iso(worth.release_on) if settled else None,
         "punishment": worth.punished or None,
         "net": _net(worth, settled=settled),
-        "owner": _owner(world, owner_of(state, key[0], FIELDS), line),
+        "owner": owned,
     }
-    owner = theirs["owner"]
     expected = {name: theirs[name] for name in ours if name != "owner"}
-    expected["owner"] = (owner["user_id"], owner["attribution_id"], owner["by"])
-    if ours != expected:
-        yield f"{line}: {ours} is not {expected}"
-    if state.sent_to != owner_of(state, key[0], FIELDS).key:
-        yield f"{line} was sent to {state.sent_to}"
+    expected["owner"] = tuple(theirs["owner"][name] for name in ("user_id", "attribution_id", "by"))
+    if ours != expected or sent_to != owner.key:
+        yield f"{key}: {ours} is not {expected}, sent to {sent_to}"
 
 
 def _net(worth: Worth, *, settled: bool) -> int:
@@ -114,7 +123,7 @@ def _net(worth: Worth, *, settled: bool) -> int:
     return worth.gross if settled else worth.net
 
 
-def _owner(world: World, owner: Owner, line: str) -> tuple[str | None, str | None, str | None]:
+def _owner(world: World, owner: Owner, line: str) -> Owned:
     """Return (user, attribution id, what decided), as the account of the id has it."""
     if not is_attribution_id(owner.key):
         return owner.key, None, owner.by
@@ -124,11 +133,11 @@ def _owner(world: World, owner: Owner, line: str) -> tuple[str | None, str | Non
     return record.forwarded_to, owner.key, record.by or None
 
 
-def _ids(world: World, oracle: Oracle, at: datetime) -> Iterator[str]:
+def _ids(product: Product, oracle: Oracle, at: datetime) -> Iterator[str]:
     day = day_of(us(at))
     suspense = {}
-    for attribution_id in sorted(set(world.attribution_ids()) | oracle.attribution_ids()):
-        head = world.id_head(attribution_id)
+    for attribution_id in sorted(product.id_heads.keys() | oracle.attribution_ids()):
+        head = product.id_heads.get(attribution_id, IdHead())
         claimed = head.bound is None
         ours = {
             "user_id": head.bound,

@@ -21,6 +21,7 @@ from rebate_app.domain.rules import RuleBook, RuleVersion
 from rebate_app.domain.suspense import IdHead, IdLine
 from tables.accounts import ENTRY, HEAD, ID_HEAD, ID_LINE, LINE
 from tables.order_lines import LINE as ORDER_LINE
+from tables.order_lines import USED_KEY
 from tests.list_lane import ACCOUNTS, LINES, Choose, ListLane, at_random
 from tests.oracle import UserRecord
 
@@ -51,6 +52,7 @@ class World:
     def __init__(self, rules: Iterable[str], partitions: int = 3) -> None:
         self.rules = book_of(rules)
         self.lane = ListLane(partitions, self.rules)
+        self._places: dict[str, int] = {}
 
     def know(self, users: Iterable[UserRecord]) -> None:
         """Send user facts and let them be processed."""
@@ -89,7 +91,10 @@ class World:
         return end
 
     def _store(self, stage: str, key: str) -> Any:
-        return self.lane.stores[stage, self.lane.partition_of(key)]
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = self.lane.partition_of(key)
+        return self.lane.stores[stage, place]
 
     def head(self, user_id: str) -> Head:
         """Return the head of a user's account."""
@@ -107,6 +112,15 @@ class World:
     def line(self, line: str) -> LineState | None:
         """Return what stage 1 knows of a line."""
         return ORDER_LINE.read(self._store(LINES, line), line.encode())
+
+    def lines(self) -> Iterator[tuple[str, LineState]]:
+        """Yield every line with what stage 1 knows of it."""
+        for (stage, _), store in self.lane.stores.items():
+            if stage == LINES:
+                for key in [key for key, _ in store.items() if key != USED_KEY]:
+                    state = ORDER_LINE.read(store, key)
+                    assert state is not None
+                    yield key.decode(), state
 
     def account_line(self, user_id: str, line: str) -> AccountLine | None:
         """Return what the line contributes to a user."""

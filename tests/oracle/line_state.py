@@ -6,6 +6,7 @@ Nothing here knows users, rules or shares: only what the facts of one line say a
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from .moments import day_of, instant, midnight, next_month_day, optional_instant
@@ -25,12 +26,14 @@ RANKS = {
 SUIT_RANKS = {"open": 0, "restored": 1, "failed": 2, "success": 3}
 PUNISH_RANKS = {"frozen": 0, "lifted": 1, "confirmed": 2}
 WORTHLESS = (None, "created", "closed", "superseded", "unknown")
+#: No moment changes what these say of a line, so each is asked once a line; facts are complete by then.
+_once = lru_cache(maxsize=4_096)
 DAYS_TO_RELEASE = 30
 RELEASE_DAY_OF_MONTH = 21
 PDD_LAST_DAY_OF_BATCH = 15
 
 
-@dataclass
+@dataclass(eq=False)
 class LineFacts:
     """All facts of one line, sorted by kind only."""
 
@@ -111,12 +114,14 @@ def version(snapshot: Document) -> tuple[Any, ...]:
     )
 
 
+@_once
 def best_snapshot(facts: LineFacts) -> Document | None:
     """Return S: the best snapshot among those that are not punished."""
     candidates = [snapshot for snapshot in facts.counted_snapshots() if snapshot["status"] != "punished"]
     return max(candidates, key=version, default=None)
 
 
+@_once
 def effective_dates(facts: LineFacts) -> list[date]:
     """Return the expected dates of received snapshots that take effect, earliest first."""
     rivals = [
@@ -136,6 +141,7 @@ def effective_dates(facts: LineFacts) -> list[date]:
     return sorted(found)
 
 
+@_once
 def punishment(facts: LineFacts) -> str | None:
     """Return frozen or confirmed, or None when there is no punishment or it was lifted."""
     # Each candidate: moment, whether it is a punish fact of its own, rank, status.
@@ -150,6 +156,7 @@ def punishment(facts: LineFacts) -> str | None:
     return None if newest is None or newest[3] == "lifted" else newest[3]
 
 
+@_once
 def refunds(facts: LineFacts) -> tuple[int, int]:
     """Return R and O: the refunds of successful suits and of open ones, in fen."""
     holding: dict[str, Document] = {}
