@@ -163,10 +163,17 @@ def require_size(key: bytes, value: bytes) -> None:
 
 
 async def discard(producer: AIOKafkaProducer) -> None:
-    """End a producer within a bounded time; what it has not sent by now it never sends."""
-    producer._message_accumulator.fail_all(KafkaError("the producer was thrown away"))  # noqa: SLF001
-    with contextlib.suppress(KafkaError, OSError, TimeoutError):
+    """End a producer within a bounded time; what it has not sent by now it never sends.
+
+    First its sender, which would still move batches about, then all that waits for a batch, then the
+    connections. Whatever it dies of is over with it.
+    """
+    sender, accumulator = producer._sender, producer._message_accumulator  # noqa: SLF001
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(sender.close(), DISCARD_SECONDS_MAX)
+    accumulator.fail_all(KafkaError("the producer was thrown away"))
+    with contextlib.suppress(Exception):
         await asyncio.wait_for(producer.stop(), DISCARD_SECONDS_MAX)
         return
-    with contextlib.suppress(KafkaError, OSError):
+    with contextlib.suppress(Exception):
         await producer.client.close()

@@ -54,7 +54,8 @@ class Stopped(KeyboardInterrupt):
 @guarded
 def main(broker_port: int) -> None:
     """Run a broker, a worker and the sample orders until Ctrl-C."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
+    for name in ("aiokafka", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     _on_signals(_stop)
     with (
         contextlib.suppress(Stopped),

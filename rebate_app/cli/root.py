@@ -36,7 +36,8 @@ def rebate() -> None:
       rebate users balance --all
     """  # noqa: D301 - click's mark for text that is shown as it is
     # What the Kafka client has to say goes into our one sentence; its own lines would drown it.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
+    for name in ("aiokafka", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 for command in (orders, profiles, attributions, lag, users, audit, doctor, topics, broker):

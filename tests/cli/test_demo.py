@@ -165,6 +165,19 @@ class TestWithItsOwnBroker:
         assert demo.end(signal.SIGINT) == 0
         assert demo.nothing_is_left()
 
+    def test_ended_before_it_has_begun_it_leaves_nothing_too(self, demos: list[Demo], tmp_path: Path) -> None:
+        """A signal that comes while the broker is starting ends the broker, and it is no error."""
+        demo = Demo(tmp_path)
+        demos.append(demo.start())
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while "Starting Apache Kafka" not in demo.said:
+            assert time.monotonic() < deadline, demo.said
+            time.sleep(0.05)
+        time.sleep(0.5)
+        assert demo.end(signal.SIGTERM) == 0
+        assert demo.nothing_is_left(), demo.said
+        assert "Traceback" not in demo.said
+
 
 @pytest.mark.kafka
 class TestWithAGivenBroker:

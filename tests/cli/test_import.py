@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import os
+import re
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rebate_app.broker import free_port
+from rebate_app.cli import importing
 from rebate_app.wire.topics import RECORD_BYTES_MAX, Topics
+from tests.kafka_fixture import guarded, start_on_a_free_port
 
 from .cases import codes, lines, read_all, run, use_broker
 
@@ -199,10 +204,38 @@ class TestFailure:
         path = tmp_path / "facts.ndjson"
         path.write_text(lines(claim()))
         outcome = run("orders", "import", str(path), "--network", "canonical")
-        assert (outcome.code, outcome.stdout) == (69, "")
+        assert (outcome.code, outcome.stdout) == (69, ""), outcome.stderr
         assert outcome.stderr.startswith("Error: ")
         assert address in outcome.stderr
         assert outcome.stderr.count("\n") == 1
+
+    @pytest.mark.kafka
+    def test_a_broker_that_goes_away_meanwhile_is_69_and_says_how_far_it_was(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was acknowledged before is counted, and importing again is what to do: repeats do no harm."""
+        monkeypatch.setattr(importing, "SEND_SECONDS_MAX", 3.0)
+        with guarded(tmp_path / "kafka"):
+            broker = start_on_a_free_port(tmp_path / "kafka")
+            use_broker(monkeypatch, broker.address)
+            path = tmp_path / "facts.ndjson"
+            os.mkfifo(path)
+
+            def feed() -> None:
+                with path.open("w") as pipe:
+                    pipe.write(lines(*(claim(str(number)) for number in range(8_000))))
+                    pipe.flush()
+                    broker.stop()
+                    pipe.write(lines(*(claim(str(number)) for number in range(100))))
+
+            feeder = threading.Thread(target=feed)
+            feeder.start()
+            outcome = run("orders", "import", str(path), "--network", "canonical")
+            feeder.join()
+        assert (outcome.code, outcome.stdout) == (69, ""), outcome.stderr
+        known = re.search(r"([0-9]+) records were acknowledged before; import again", outcome.stderr)
+        assert known is not None, outcome.stderr
+        assert 2_000 < int(known[1]) <= 8_000
 
     def test_a_folder_without_rules_is_78(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Levels cannot be checked without rules: that is configuration, said before anything is sent."""
