@@ -20,12 +20,13 @@ from aiohttp import ClientError, web
 from faust.web import View
 from faust.web.base import BlueprintManager
 
+from rebate_app.lane.store import StoreClosedError, StoreDamagedError
 from rebate_app.metrics.figures import Figures
 
 from .api import REQUEST_ID_HEADER, Answer, Api, Call, Desk, Handler
 from .metrics import NO_ROUTE, count_request
 from .peers import Peers
-from .problems import ProblemError, problem_answer
+from .problems import ProblemError, not_ready, problem_answer
 from .routes import ROUTES, Route
 from .writes import BODY_BYTES_MAX
 
@@ -85,6 +86,9 @@ class Resource(View):
                 answer = await handler(self.desk, self._call(request))
             except ProblemError as problem:
                 answer = problem_answer(problem, request[_REQUEST_ID])
+            except (StoreClosedError, StoreDamagedError):
+                gone = not_ready("the records were given up, or are being restored here")
+                answer = problem_answer(gone, request[_REQUEST_ID])
             return _response(answer)
 
         return serve
