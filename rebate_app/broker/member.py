@@ -38,8 +38,14 @@ _LOG4J = Path(__file__).parent / "log4j2.xml"
 
 
 def new_cluster_id() -> str:
-    """Return an id for a new cluster in Kafka's form: a UUID in 22 characters of base64."""
-    return urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    """Return an id for a new cluster in Kafka's form: a UUID in 22 characters of base64.
+
+    One in 64 would begin with a dash, and Kafka's tools would take it for an option.
+    """
+    while True:
+        name = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        if not name.startswith("-"):
+            return name
 
 
 class Member:

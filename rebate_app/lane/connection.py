@@ -88,8 +88,10 @@ def _in_words(settings: Settings, address: str, error: BaseException) -> str:
             f"the broker at {address} ended the connection ({error}): does it want TLS "
             "(REBATE_TLS_CA_FILE) or SASL (REBATE_SASL_MECHANISM)?"
         )
-    said = str(error) or f"no answer within {PROBE_SECONDS_MAX:g} s"
-    if isinstance(error, TimeoutError) and settings.tls_ca_file is not None:
+    said = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        said = f"no answer within {PROBE_SECONDS_MAX:g} s"
+    if settings.tls_ca_file is not None and not isinstance(error, ConnectionRefusedError):
         said += "; does it speak TLS there (REBATE_TLS_CA_FILE)?"
     return f"no Kafka broker answers at {settings.broker}: {said}"
 

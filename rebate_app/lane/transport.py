@@ -245,7 +245,15 @@ def _with_metadata(
     }
 
 
+class SilentProducer(driver.Producer):
+    """Faust's own producer, which connects nowhere: everything is sent in the transactions of chunks."""
+
+    async def on_start(self) -> None:
+        """Do nothing: without a connection, whatever tries to send through it fails at once."""
+
+
 class LaneTransport(driver.Transport):
     """Faust's Kafka transport with the lane's consumer."""
 
     Consumer = LaneConsumer
+    Producer = SilentProducer
