@@ -37,6 +37,7 @@ def live(feed: Feed, rng: random.Random, partitions: int = 3, chunk_max: int = 6
     return world
 
 
+@pytest.mark.law
 class TestOracle:
     """The incremental fold through both stages equals the oracle, which takes all facts at once."""
 
