@@ -1,0 +1,1 @@
+"""What `rebate doctor` finds, and what it says about it."""
