@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     )
     replication_factor: int = Field(1, ge=1, le=9, description="of topics that are created")
     min_insync_replicas: int = Field(1, ge=1, le=9, description="of topics that are created")
-    session_timeout: float = Field(10.0, ge=1, le=300, description="a worker silent for this long is dead")
+    session_timeout: float = Field(10.0, ge=3, le=300, description="a worker silent for this long is dead")
     transaction_timeout: float = Field(
         8.0, ge=1, le=600, description="an open transaction is aborted after it"
     )

@@ -83,6 +83,7 @@ class RebateWorkerApp(faust.App):
         if self.settings.advertised_url:
             self.conf.canonical_url = URL(self.settings.own_url)
         await super().on_start()
+        self.add_future(self.lane.watch())
 
     async def _check_surroundings(self) -> None:
         for url in {self.settings.own_url, str(self.conf.canonical_url)}:
@@ -110,11 +111,6 @@ class RebateWorkerApp(faust.App):
         except Exception as error:  # noqa: BLE001 - it ends in any case
             log.warning("not everything ended in order: %r", error)
         leave(code)
-
-    async def on_started(self) -> None:
-        """Watch for partitions that are stuck, once everything runs."""
-        self.add_future(self.lane.watch())
-        await super().on_started()
 
     async def stop(self) -> None:
         """Stop in order, within the bound: what hangs, and a second signal, ends it with exit code 75."""

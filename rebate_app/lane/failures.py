@@ -27,6 +27,12 @@ class BugError(LaneError):
     exit_code = EXIT_SOFTWARE
 
 
+class GroupError(LaneError):
+    """The broker refuses this member for good: its session time-out, its rights."""
+
+    exit_code = EXIT_CONFIGURATION
+
+
 class StuckError(LaneError):
     """A partition has work and makes no progress: a restart is the cure that is known."""
 

@@ -14,7 +14,7 @@ from rebate_app.metrics.figures import Figures
 from rebate_app.settings import Settings
 
 from .chunk import Chunk
-from .failures import FencedError, LaneError, StuckError
+from .failures import FencedError, GroupError, LaneError, StuckError
 from .partition import RUNNING, PartitionLane
 from .stage import Stage
 from .standby import Key, Standbys
@@ -220,10 +220,14 @@ class Lane:
     async def watch(self) -> None:
         """End the worker when a partition has work and makes no progress (a stuck fetcher, faust issue 629).
 
+        So too when aiokafka has given the group up, as for a session time-out that the broker refuses.
         The clock stands still while a partition is being opened, so while the broker is away too.
         """
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
+            broken = self.thread.coordination_error()
+            if broken is not None:
+                self.fatal(GroupError(f"the consumer group cannot be joined: {broken!r}"))
             for (source, number), lane in list(self.partitions.items()):
                 stuck_s = lane.stuck_for(self.stable_end(source, number))
                 if stuck_s > STUCK_S:

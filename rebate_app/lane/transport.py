@@ -73,6 +73,17 @@ class LaneThread(driver.AIOKafkaConsumerThread):
 
         coordinator._do_heartbeat = noted  # noqa: SLF001
 
+    def coordination_error(self) -> BaseException | None:
+        """Return why aiokafka has given the group up, None while it has not."""
+        if self._consumer is None:
+            return None
+        coordinator = self._consumer._coordinator  # noqa: SLF001
+        pending = getattr(coordinator, "_pending_exception", None)  # what a public getmany would raise
+        task = getattr(coordinator, "_coordination_task", None)
+        if pending is None and task is not None and task.done() and not task.cancelled():
+            pending = task.exception()
+        return cast("BaseException | None", pending)
+
     async def leave_and_join_again(self) -> None:
         """Leave the group; aiokafka then joins again as a new member."""
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001

@@ -90,3 +90,10 @@ class TestLife:
         """Binding beyond loopback without authentication ends with 78."""
         system: System = new_system()
         assert system.start_worker(REBATE_WEB_HOST="0.0.0.0").wait_exit(30) == 78  # noqa: S104
+
+    def test_a_session_that_the_broker_refuses(self, new_system: NewSystem) -> None:
+        """A session time-out below the broker's least one ends the worker with 78 instead of a hang."""
+        system: System = new_system()
+        worker = system.start_worker(REBATE_SESSION_TIMEOUT="4", REBATE_TRANSACTION_TIMEOUT="3")
+        assert worker.wait_exit(40) == 78
+        assert "InvalidSessionTimeout" in worker.log_text()
