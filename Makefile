@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help install jars run test test-fast lint fmt bench-domain chaos bench lock clean
+.PHONY: help install jars run test test-fast lint fmt docs bench-domain chaos bench lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -55,6 +55,12 @@ fmt: install ## format, and repair what can be repaired
 
 bench-domain: install ## measure the pure domain and the codecs, without a broker
 	@$(BIN)/python -m bench.domain
+
+docs: install ## write the generated pages anew
+	$(BIN)/python -m rebate_app.metrics.page > docs/metrics.md
+	$(BIN)/python -m rebate_app.settings_page > docs/configuration.md
+	$(BIN)/python -m rebate_app.failures_page > docs/failures.md
+	$(BIN)/python -m rebate_app.web.catalogue docs/http.md
 
 bench: install ## measure the whole way, with a real broker
 	@$(BIN)/python -m bench.pipeline

@@ -88,6 +88,13 @@ FAILURES = (
         "look for frozen or overloaded workers, or a session time-out that is too short",
     ),
     Failure(
+        "GroupError",
+        EXIT_CONFIGURATION,
+        "the consumer group refuses this worker for good: its session time-out, its rights",
+        "nothing is consumed",
+        "set REBATE_SESSION_TIMEOUT within the broker's bounds, or give the rights (`rebate topics acl`)",
+    ),
+    Failure(
         "StuckError",
         EXIT_TRY_AGAIN,
         "a partition has work and makes no progress for 30 s",

@@ -54,13 +54,12 @@ def _read_partition(lane: Lane, topic: str, number: int, partition: PartitionLan
 
 def records_of(store: Store) -> int | None:
     """Return how many records a store holds, None where counting would read everything."""
-    if isinstance(store, MemoryStore):
-        try:
-            return len(store)
-        except StoreClosedError:
-            return None
-    estimate = getattr(store, "estimated_records", None)
-    return None if estimate is None else int(estimate())
+    if not isinstance(store, MemoryStore):
+        return None
+    try:
+        return len(store)
+    except StoreClosedError:
+        return None
 
 
 def table_of(partition: PartitionLane) -> str:

@@ -133,7 +133,7 @@ STORE_RECORDS = Metric(
     "rebate_store_records",
     "gauge",
     "records",
-    "Records of the table in owned partitions; an estimate where they are on disk.",
+    "Records of the table in owned partitions, with REBATE_STORE=memory: on disk, counting reads them all.",
     ("table",),
 )
 PARTITIONS = Metric(

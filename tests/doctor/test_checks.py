@@ -47,7 +47,7 @@ class TestHere:
 
     def test_secrets_are_masked(self) -> None:
         """Settings that are not the defaults are shown, a password never."""
-        says = check_settings(asked(SASL_PASSWORD="hush", PARTITIONS="3")).says
+        says = check_settings(asked(SASL_PASSWORD="hush", PARTITIONS="3")).says  # noqa: S106
         assert "REBATE_PARTITIONS=3" in says
         assert "REBATE_SASL_PASSWORD=***" in says
         assert "hush" not in says

@@ -86,8 +86,22 @@ def place(tmp_path: Path) -> Iterator[Place]:
             worker.stop()
 
 
-class TestTheWholeWay:
-    """Nothing but settings makes the link secure, for workers and commands alike."""
+class TestLink:
+    """Nothing but settings makes the link secure; what does not fit ends at once, with 69 and the setting.
+
+    One class, since tests of one class share their broker also where several processes run tests.
+    """
+
+    WRONG = (
+        ({"REBATE_SASL_PASSWORD": "wrong"}, "refuses user 'admin' with PLAIN", "REBATE_SASL_PASSWORD"),
+        ({"REBATE_SASL_MECHANISM": "SCRAM-SHA-256"}, "does not take SCRAM-SHA-256", "REBATE_SASL_MECHANISM"),
+        (
+            {"REBATE_SASL_MECHANISM": "SCRAM-SHA-512"},
+            "refuses user 'admin' with SCRAM-SHA-512",
+            "REBATE_SASL_USERNAME",
+        ),
+        ({"REBATE_TLS_CA_FILE": "another-ca.pem"}, "is not to be trusted", "REBATE_TLS_CA_FILE"),
+    )
 
     @pytest.mark.parametrize(("user", "mechanism"), [("admin", "PLAIN"), (SCRAM_USER, "SCRAM-SHA-512")])
     def test_over_sasl_and_tls_an_order_reaches_its_balance(
@@ -107,21 +121,6 @@ class TestTheWholeWay:
         assert worker.stop() == 0
         said = worker.log_text() + imported.stderr + doctor.stdout + doctor.stderr
         assert not any(secret in said for secret in SECRETS)
-
-
-class TestRefused:
-    """What does not fit ends at once, with 69 and the setting to look at."""
-
-    WRONG = (
-        ({"REBATE_SASL_PASSWORD": "wrong"}, "refuses user 'admin' with PLAIN", "REBATE_SASL_PASSWORD"),
-        ({"REBATE_SASL_MECHANISM": "SCRAM-SHA-256"}, "does not take SCRAM-SHA-256", "REBATE_SASL_MECHANISM"),
-        (
-            {"REBATE_SASL_MECHANISM": "SCRAM-SHA-512"},
-            "refuses user 'admin' with SCRAM-SHA-512",
-            "REBATE_SASL_USERNAME",
-        ),
-        ({"REBATE_TLS_CA_FILE": "another-ca.pem"}, "is not to be trusted", "REBATE_TLS_CA_FILE"),
-    )
 
     @pytest.mark.parametrize(("wrong", "says", "names"), WRONG)
     def test_each_command_says_which_setting(
@@ -157,10 +156,6 @@ class TestRefused:
         done = place.run(given, "lag")
         assert done.returncode == 69, done.stderr
         assert "TLS" in done.stderr
-
-
-class TestLeastRights:
-    """`rebate topics acl` gives each role what it needs, and nothing more."""
 
     def test_three_roles_do_their_work_with_the_printed_rights_alone(
         self, secured: SecuredKafka, place: Place
