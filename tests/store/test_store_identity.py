@@ -1,0 +1,128 @@
+"""Which log it is: asked of a real Kafka, and what a store does when the log is another one by now."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.metadata import MetadataRequest
+from msgspec import Struct
+
+from rebate_app.lane.admin import BrokerUnavailableError
+from rebate_app.lane.restore import Restored, restore
+from rebate_app.lane.store import Store
+from rebate_app.lane.store_folder import StoreFolder
+from rebate_app.lane.store_identity import LogIds, _ask, log_ids
+from rebate_app.settings import load_settings
+
+from .changelogs import Changelog
+
+pytestmark = pytest.mark.asyncio
+
+LOOKS_MAX = 200
+
+
+class NamedStage(Struct):
+    """What a folder asks of a stage: the table's name and its changelog."""
+
+    name: str
+    changelog: str
+
+
+async def recreate(log: Changelog) -> None:
+    """Delete the topic and create it again under its name."""
+    admin = AIOKafkaAdminClient(**log.options)
+    await admin.start()
+    try:
+        await admin.delete_topics([log.topic])
+        for _ in range(LOOKS_MAX):
+            if log.topic not in await admin.list_topics():
+                break
+            await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
+    await log.create()
+
+
+class TestIds:
+    """Asking the broker."""
+
+    async def test_tells_cluster_and_topics(self, kafka: str, topic_prefix: str) -> None:
+        """The cluster's id stays; a topic's id is its own and changes when it is created again."""
+        one, two = Changelog(kafka, f"{topic_prefix}one"), Changelog(kafka, f"{topic_prefix}two")
+        await one.create()
+        await two.create()
+        before = await log_ids(one.options, [one.topic, two.topic, f"{topic_prefix}none"])
+        assert before.cluster
+        assert set(before.topics) == {one.topic, two.topic}
+        assert len(set(before.topics.values())) == 2
+        await recreate(one)
+        after = await log_ids(one.options, [one.topic, two.topic])
+        assert after.cluster == before.cluster
+        assert after.topics[one.topic] != before.topics[one.topic]
+        assert after.topics[two.topic] == before.topics[two.topic]
+
+    async def test_nobody_answers(self) -> None:
+        """One sentence, to be tried again by whoever starts us."""
+        with pytest.raises(BrokerUnavailableError, match="does not tell its cluster id"):
+            await log_ids({"bootstrap_servers": "127.0.0.1:9"}, [])
+
+    async def test_a_broker_from_before_topic_ids(self) -> None:
+        """The cluster's id is asked in the way that it knows, and topics go by their names."""
+
+        class Told(Struct):
+            cluster_id: str
+
+        class OldBroker:
+            def get_random_node(self) -> int:
+                return 1
+
+            async def send(self, node: int, request: Any) -> Told:
+                if not isinstance(request, MetadataRequest):
+                    raise NotImplementedError
+                return Told("cluster-of-old")
+
+        assert await _ask(OldBroker(), ["topic"]) == LogIds("cluster-of-old", {})
+
+
+async def test_a_changelog_that_was_created_again(
+    kafka: str, topic_prefix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Same name, as many records, same positions: only the topic id says that these are others."""
+    log = Changelog(kafka, f"{topic_prefix}changelog")
+    await log.create()
+    await log.write({b"a": b"1", b"b": b"1"})
+    settings = load_settings({"REBATE_DATADIR": str(tmp_path), "REBATE_STORE": "rocksdb"})
+
+    async def open_and_restore() -> tuple[Store, Restored]:
+        folder = StoreFolder(settings)
+        await folder.prepare(log.options, [log.topic])
+        store = folder(NamedStage("accounts", log.topic), 0)  # type: ignore[arg-type]
+        restored = await restore(log.options, log.topic, 0, store, lambda *_: None)
+        folder.close()
+        return store, restored
+
+    store, restored = await open_and_restore()
+    assert restored == Restored(2, 0, 2)
+    store.close()
+    store, restored = await open_and_restore()
+    assert restored == Restored(0, 2, 2)
+    store.close()
+    assert (tmp_path / "rocksdb" / "accounts" / "0").is_dir()
+    await recreate(log)
+    await log.write({b"a": b"2", b"c": b"2", b"d": b"2"})
+    store, restored = await open_and_restore()
+    assert restored == Restored(3, 0, 3)
+    assert dict(store.items()) == {b"a": b"2", b"c": b"2", b"d": b"2"}
+    assert "its topic_id is" in caplog.text
+    store.close()
+
+
+async def test_stores_are_opened_after_the_log_is_known(tmp_path: Path) -> None:
+    """Without an identity no store can tell whether it is of any use."""
+    folder = StoreFolder(load_settings({"REBATE_DATADIR": str(tmp_path), "REBATE_STORE": "rocksdb"}))
+    with pytest.raises(RuntimeError, match="after `prepare`"):
+        folder(NamedStage("accounts", "changelog"), 0)  # type: ignore[arg-type]
