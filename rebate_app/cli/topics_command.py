@@ -74,8 +74,7 @@ def verify(as_json: bool) -> None:
 def acl(roles: tuple[str, ...], principal: str, command_config: str | None, as_json: bool) -> None:
     """Print the kafka-acls commands that give each role what it needs, and nothing more.
 
-    Nothing is sent to the broker. With these rights workers need REBATE_TOPICS=verify: the operator
-    creates the topics.
+    Nothing is sent to the broker. Workers with these rights need REBATE_TOPICS=verify.
 
     \b
     Examples:
