@@ -10,6 +10,7 @@ import agents.attach
 import tables.declare
 from agents.accounts import AccountsStage
 from agents.order_lines import OrderLinesStage
+from rebate_app.domain.rules import RuleBook
 from rebate_app.import_names import wrong_import_names
 from rebate_app.lane.connection import client_options
 from rebate_app.lane.lane import Lane, new_memory_store
@@ -42,25 +43,7 @@ def create_app(settings: Settings | None = None) -> RebateWorkerApp:
     rules = load_rules(settings.rules)
     options = client_options(settings)
     app = RebateWorkerApp(settings=settings, rules=rules, **_faust_settings(settings))
-    stages: list[Stage] = [
-        OrderLinesStage(
-            source=topics.orders,
-            changelog=topics.lines_changelog,
-            user_log=topics.user_log,
-            dlt=topics.orders_dlt,
-            registry=topics.rules,
-            app=settings.app_id,
-            user_id_fields=settings.user_id_fields,
-        ),
-        AccountsStage(
-            source=topics.user_log,
-            changelog=topics.accounts_changelog,
-            dlt=topics.user_log_dlt,
-            registry=topics.rules,
-            app=settings.app_id,
-            rules=rules,
-        ),
-    ]
+    stages = _stages(settings, topics, rules)
     app.stores = StoreFolder(settings) if settings.store == "rocksdb" else None
     app.lane = Lane(settings, options, stages, fatal=app.fatal, new_store=app.stores or new_memory_store)
     placement = LanePlacement(app, app.lane, settings, topics)
@@ -88,6 +71,28 @@ def create_app(settings: Settings | None = None) -> RebateWorkerApp:
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO if name == "mode" else logging.WARNING)
     return app
+
+
+def _stages(settings: Settings, topics: Topics, rules: RuleBook) -> list[Stage]:
+    return [
+        OrderLinesStage(
+            source=topics.orders,
+            changelog=topics.lines_changelog,
+            user_log=topics.user_log,
+            dlt=topics.orders_dlt,
+            registry=topics.rules,
+            app=settings.app_id,
+            user_id_fields=settings.user_id_fields,
+        ),
+        AccountsStage(
+            source=topics.user_log,
+            changelog=topics.accounts_changelog,
+            dlt=topics.user_log_dlt,
+            registry=topics.rules,
+            app=settings.app_id,
+            rules=rules,
+        ),
+    ]
 
 
 def _check_import_names() -> None:
