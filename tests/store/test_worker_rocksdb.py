@@ -151,7 +151,7 @@ class TestHealing:
         for partition in system.folder.glob("worker-0/rocksdb/accounts/*"):
             table = max(partition.glob("*.sst"), key=lambda path: path.stat().st_size)
             raw = bytearray(table.read_bytes())
-            for at in range(2_000, len(raw) * 2 // 3, 64):  # records, but not what is read at opening
+            for at in range(2 * 4_096, len(raw) * 2 // 3, 64):  # records, but not what is read at opening
                 raw[at] ^= 0xFF
             table.write_bytes(raw)
         worker, _ = start(system)
