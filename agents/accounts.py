@@ -19,8 +19,9 @@ from rebate_app.wire.internal import ForeignMessageError, decode_message, encode
 from rebate_app.wire.topics import VERSION_PREFIX
 from rebate_app.wire.user_facts import decode_user
 from tables.accounts import COUNTERS, COUNTERS_KEY, AccountsChunk
+from tables.parking import read_tally
 
-from .dead_letters import dead_letter
+from .guarded import Desk, FailurePolicy, GuardedSession, KnownBugs
 
 NAME = "accounts"
 MILLISECOND_US = 1_000
@@ -37,15 +38,24 @@ class AccountsStage(Struct, frozen=True):
     rules: RuleBook
     registry: str = "rebate-rules"
     name: str = NAME
+    parked: str = "rebate-user-log-parked"
+    failures: FailurePolicy = FailurePolicy()
 
-    def session(self, overlay: Overlay, outbox: Outbox) -> AccountsSession:
-        """Return the work on one chunk."""
-        return AccountsSession(self, overlay, outbox)
+    def session(
+        self, overlay: Overlay, outbox: Outbox, known_bugs: KnownBugs | None = None
+    ) -> GuardedSession:
+        """Return the guarded work on one chunk."""
+        desk = Desk(self.app, self.dlt, self.parked)
+        return GuardedSession(desk, self.failures, overlay, outbox, self.work, known_bugs)
+
+    def work(self, overlay: Overlay, outbox: Outbox) -> AccountsWork:
+        """Return the work alone, which raises on what it cannot take."""
+        return AccountsWork(self, overlay, outbox)
 
     def unfinished(self, store: Store) -> int:
-        """Return how many attribution ids are still moving their lines after a binding."""
+        """Return how many ids are still moving their lines, and how many keys are being released."""
         counters = COUNTERS.read(store, COUNTERS_KEY)
-        return 0 if counters is None else counters.moving
+        return (0 if counters is None else counters.moving) + read_tally(store).releasing
 
 
 class RulesInUse(RuleBook):
@@ -63,8 +73,8 @@ class RulesInUse(RuleBook):
         return version
 
 
-class AccountsSession:
-    """One chunk of `rebate-user-log`."""
+class AccountsWork:
+    """The work on records of one chunk of `rebate-user-log` (implements Work)."""
 
     def __init__(self, stage: AccountsStage, overlay: Overlay, outbox: Outbox) -> None:
         self._stage = stage
@@ -73,24 +83,28 @@ class AccountsSession:
         self._rules = RulesInUse(stage.rules)
 
     def take(self, record: Record) -> None:
-        """Fold one record into its account; dead-letter what cannot be used."""
+        """Fold one record into its account; RefusedError for what cannot be used."""
         at = record.timestamp * MILLISECOND_US
         now = Now(record.offset, at)
-        try:
-            if is_internal(record.value):
-                message = decode_message(record.value or b"", self._stage.app)
-                outgoing = [] if message is None else self._take_message(message, now)
-            else:
-                outgoing = self._take_fact(decode_user(record.value, record.key, at), now)
-        except RefusedError as error:
-            self._refuse(record, error.faults[0])
-            return
-        except ForeignMessageError as error:
-            self._refuse(record, Fault(faults.UNDECODABLE, "", str(error)))
-            return
+        if is_internal(record.value):
+            message = self._decoded(record)
+            outgoing = [] if message is None else self._take_message(message, now)
+        else:
+            outgoing = self._take_fact(decode_user(record.value, record.key, at), now)
         for message in outgoing:
             key, value = encode_message(message, self._stage.app)
             self._outbox.send(self._stage.source, key, value, record.timestamp)
+
+    def _decoded(self, record: Record) -> Message | None:
+        """Return one of our own messages, None for another app's."""
+        try:
+            message = decode_message(record.value or b"", self._stage.app)
+        except ForeignMessageError as error:
+            raise RefusedError([Fault(faults.UNDECODABLE, "", str(error))]) from error
+        if message is not None and message.to.encode() != record.key:
+            says = f"the message is for {message.to!r} and stands under another key"
+            raise RefusedError([Fault(faults.KEY_MISMATCH, "", says)])
+        return message
 
     def _take_fact(self, fact: UserFact, now: Now) -> list[Message]:
         if isinstance(fact, Profile):
@@ -131,6 +145,3 @@ class AccountsSession:
                 value = version.content_hash.encode()
                 self._outbox.send_raw(Outgoing(self._stage.registry, key, value, 0, (), 0))
         self._accounts.flush()
-
-    def _refuse(self, record: Record, fault: Fault) -> None:
-        self._outbox.refuse(dead_letter(record, self._stage.dlt, fault, "decode"), fault.code)

@@ -11,12 +11,13 @@ from rebate_app.lane.outbox import Outbox, Outgoing
 from rebate_app.lane.stage import Record
 from rebate_app.lane.store import Overlay, Store
 from rebate_app.metrics.catalogue import ORDERS
-from rebate_app.wire.internal import encode_message
+from rebate_app.wire.internal import app_of, encode_message, is_internal
 from rebate_app.wire.order_facts import decode_order
 from rebate_app.wire.topics import USER_ID_FIELDS_KEY
 from tables.order_lines import OrderLinesChunk
+from tables.parking import read_tally
 
-from .dead_letters import dead_letter
+from .guarded import Desk, FailurePolicy, GuardedSession, KnownBugs
 
 NAME = "order-lines"
 MILLISECOND_US = 1_000
@@ -34,19 +35,27 @@ class OrderLinesStage(Struct, frozen=True):
     user_id_fields: str
     registry: str = "rebate-rules"
     name: str = NAME
+    parked: str = "order_topic-parked"
+    failures: FailurePolicy = FailurePolicy()
 
-    def session(self, overlay: Overlay, outbox: Outbox) -> OrderLinesSession:
-        """Return the work on one chunk."""
-        return OrderLinesSession(self, overlay, outbox)
+    def session(
+        self, overlay: Overlay, outbox: Outbox, known_bugs: KnownBugs | None = None
+    ) -> GuardedSession:
+        """Return the guarded work on one chunk."""
+        desk = Desk(self.app, self.dlt, self.parked)
+        return GuardedSession(desk, self.failures, overlay, outbox, self.work, known_bugs)
+
+    def work(self, overlay: Overlay, outbox: Outbox) -> OrderLinesWork:
+        """Return the work alone, which raises on what it cannot take."""
+        return OrderLinesWork(self, overlay, outbox)
 
     def unfinished(self, store: Store) -> int:
-        """Return 0: a line never needs a second message to itself."""
-        del store
-        return 0
+        """Return how many parked lines are being released: a line needs no other message to itself."""
+        return read_tally(store).releasing
 
 
-class OrderLinesSession:
-    """One chunk of `order_topic`."""
+class OrderLinesWork:
+    """The work on records of one chunk of `order_topic` (implements Work)."""
 
     def __init__(self, stage: OrderLinesStage, overlay: Overlay, outbox: Outbox) -> None:
         self._stage = stage
@@ -57,18 +66,15 @@ class OrderLinesSession:
         self._unchanged: dict[str, int] = {}
 
     def take(self, record: Record) -> None:
-        """Merge one fact into its line, tell the owner; dead-letter what cannot be used."""
+        """Merge one fact into its line, tell the owner; RefusedError for what cannot be used."""
+        if is_internal(record.value) and app_of(record.value or b"") not in (None, self._stage.app):
+            return  # another app's, which reads the same facts
         at = record.timestamp * MILLISECOND_US
-        try:
-            fact = decode_order(record.value, record.key, at)
-        except RefusedError as error:
-            self._refuse(record, error.faults[0], "decode")
-            return
+        fact = decode_order(record.value, record.key, at)
         state = self._lines.line(fact.line)
         outcome, messages = fold_order(state, fact, Now(record.offset, at), self._fields)
         if isinstance(outcome, Fault):
-            self._refuse(record, outcome, "fold")
-            return
+            raise RefusedError([outcome])
         network = fact.line.partition(":")[0]
         counts = self._changed if outcome else self._unchanged
         counts[network] = counts.get(network, 0) + 1
@@ -83,7 +89,4 @@ class OrderLinesSession:
             self._outbox.send_raw(Outgoing(self._stage.registry, key, value, 0, (), 0))
         self._lines.flush()
         for outcome, counts in (("applied", self._changed), ("ignored", self._unchanged)):
-            self._outbox.counted |= {(ORDERS, (name, outcome)): count for name, count in counts.items()}
-
-    def _refuse(self, record: Record, fault: Fault, stage: str) -> None:
-        self._outbox.refuse(dead_letter(record, self._stage.dlt, fault, stage), fault.code)
+            self._outbox.count({(ORDERS, (name, outcome)): count for name, count in counts.items()})

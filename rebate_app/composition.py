@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from hashlib import blake2b
 from typing import Any
 
 import agents.attach
 import tables.declare
-from agents.accounts import AccountsStage
-from agents.order_lines import OrderLinesStage
+from agents.dead_letters import Imprint
+from agents.guarded import FailurePolicy
+from agents.stages import stages_of
 from rebate_app.domain.rules import RuleBook
 from rebate_app.import_names import wrong_import_names
 from rebate_app.lane.connection import client_options
@@ -21,7 +23,7 @@ from rebate_app.lane.store_folder import StoreFolder
 from rebate_app.lane.transport import LaneTransport
 from rebate_app.order_service import OrderService
 from rebate_app.placement import LanePlacement
-from rebate_app.readings import read_worker
+from rebate_app.readings import app_version, read_worker
 from rebate_app.settings import EXIT_CONFIGURATION, ConfigurationError, Settings, load_settings
 from rebate_app.web.attach import Api
 from rebate_app.web.attach import attach as attach_web
@@ -43,7 +45,7 @@ def create_app(settings: Settings | None = None) -> RebateWorkerApp:
     rules = load_rules(settings.rules)
     options = client_options(settings)
     app = RebateWorkerApp(settings=settings, rules=rules, **_faust_settings(settings))
-    stages = _stages(settings, topics, rules)
+    stages: list[Stage] = [*stages_of(settings, rules, _failure_policy(settings, topics, rules))]
     app.stores = StoreFolder(settings) if settings.store == "rocksdb" else None
     app.lane = Lane(settings, options, stages, fatal=app.fatal, new_store=app.stores or new_memory_store)
     placement = LanePlacement(app, app.lane, settings, topics)
@@ -60,7 +62,7 @@ def create_app(settings: Settings | None = None) -> RebateWorkerApp:
         Api(
             placement=placement,
             sender=app.order_service,
-            clock=lambda: time.time_ns() // 1_000,
+            clock=wall_clock_us,
             topics=topics,
             rules=rules,
             user_id_fields=settings.user_id_fields,
@@ -73,26 +75,27 @@ def create_app(settings: Settings | None = None) -> RebateWorkerApp:
     return app
 
 
-def _stages(settings: Settings, topics: Topics, rules: RuleBook) -> list[Stage]:
-    return [
-        OrderLinesStage(
-            source=topics.orders,
-            changelog=topics.lines_changelog,
-            user_log=topics.user_log,
-            dlt=topics.orders_dlt,
-            registry=topics.rules,
-            app=settings.app_id,
-            user_id_fields=settings.user_id_fields,
+def _failure_policy(settings: Settings, topics: Topics, rules: RuleBook) -> FailurePolicy:
+    """Return what this worker does about failures, and what it writes on dead letters."""
+    until = settings.dlq_limit_override_until
+    hashes = " ".join(version.content_hash for version in rules.versions)
+    return FailurePolicy(
+        decisions=topics.decisions,
+        on_bug=settings.on_bug,
+        limited=True,
+        overridden=lambda: until is not None and time.time() < until.timestamp(),
+        imprint=Imprint(
+            app_version=app_version(),
+            rules_hash=blake2b(hashes.encode(), digest_size=16).hexdigest(),
+            worker=settings.own_url,
+            clock=wall_clock_us,
         ),
-        AccountsStage(
-            source=topics.user_log,
-            changelog=topics.accounts_changelog,
-            dlt=topics.user_log_dlt,
-            registry=topics.rules,
-            app=settings.app_id,
-            rules=rules,
-        ),
-    ]
+    )
+
+
+def wall_clock_us() -> int:
+    """Return the moment in µs since 1970."""
+    return time.time_ns() // 1_000
 
 
 def _check_import_names() -> None:

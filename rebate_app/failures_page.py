@@ -116,6 +116,14 @@ FAILURES = (
         "the sentence says what to correct; `rebate doctor` looks further",
     ),
     Failure(
+        "HaltError",
+        EXIT_TRY_AGAIN,
+        "too many records of a partition fail, or too much is parked in it",
+        "what stands before is committed; /readyz says `dlq-limit` or `parked-limit` for 5 s, then it ends",
+        "the sentence names the commonest reason and three places: mend the cause, or set "
+        "REBATE_DLQ_LIMIT_OVERRIDE_UNTIL for one run",
+    ),
+    Failure(
         "BugError",
         EXIT_SOFTWARE,
         "our code raised where no single key can be parked, or REBATE_ON_BUG=stop",

@@ -99,8 +99,15 @@ class LanePlacement:
         ]
         return Assignment(self._app.consumer_generation_id, members, restoring)
 
+    def halted(self) -> tuple[str, str] | None:
+        """Return (code, reason) of the limit that ends this worker, None while there is none."""
+        error = self._lane.halted
+        return None if error is None else (error.code, str(error))
+
     def readiness(self) -> tuple[bool, str]:
         """Return (ready, reason): joined, and every assigned partition restored and being processed."""
+        if self._lane.halted is not None:
+            return False, str(self._lane.halted)
         if self._lane.settled:
             return True, "ready"
         restoring = [lane for lane in self._lane.partitions.values() if lane.state != RUNNING]

@@ -18,7 +18,7 @@ from yarl import URL
 from rebate_app.domain.rules import RuleBook
 from rebate_app.lane.admin import BrokerUnavailableError, ensure_topics
 from rebate_app.lane.connection import client_options
-from rebate_app.lane.failures import LaneError
+from rebate_app.lane.failures import HaltError, LaneError
 from rebate_app.lane.lane import Lane
 from rebate_app.lane.registry import check_registry
 from rebate_app.lane.store_folder import StoreFolder
@@ -35,6 +35,8 @@ from rebate_app.wire.topics import Topics
 
 STOP_WITHIN_S = 9.0  # SIGTERM drains and ends within 10 s, whatever hangs
 FATAL_WITHIN_S = 5.0
+#: A limit is told for so long before the worker goes: /readyz and /metrics are how somebody learns of it.
+HALTED_S = 5.0
 CONNECT_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -101,15 +103,17 @@ class RebateWorkerApp(faust.App):
             return
         self._ending = True
         log.critical("%s", error)
-        _leave_after(FATAL_WITHIN_S, error.exit_code)
-        self._fatal_task = asyncio.ensure_future(self._end(error.exit_code))
+        shown_s = HALTED_S if isinstance(error, HaltError) else 0.0
+        _leave_after(FATAL_WITHIN_S + shown_s, error.exit_code)
+        self._fatal_task = asyncio.ensure_future(self._end(error.exit_code, shown_s))
 
-    async def _end(self, code: int) -> None:
+    async def _end(self, code: int, shown_s: float) -> None:
         try:
             await asyncio.wait_for(self.lane.suspend(), FATAL_WITHIN_S / 2)
             await asyncio.wait_for(self.lane.thread.ask(lambda consumer: consumer.stop()), FATAL_WITHIN_S / 2)
         except Exception as error:  # noqa: BLE001 - it ends in any case
             log.warning("not everything ended in order: %r", error)
+        await asyncio.sleep(shown_s)
         leave(code)
 
     async def stop(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from rebate_app.domain.order_line import LineState
 from rebate_app.lane.store import Overlay, Readable
 
+from .parking import is_about_failures
 from .records import ChunkRecords, RecordKind
 
 NAME = "order_lines"
@@ -41,6 +42,11 @@ class OrderLinesChunk:
     def flush(self) -> None:
         """Write the changed lines to the overlay."""
         self._records.flush()
+
+
+def is_line(key: bytes) -> bool:
+    """Whether a record of the table is a line, and not about the table."""
+    return key != USED_KEY and not is_about_failures(key)
 
 
 def read_line(store: Readable, line: str) -> LineState | None:

@@ -102,6 +102,7 @@ class ListLane:
         self.done = dict.fromkeys(self.stores, 0)  # offset to process next
         self.logs: dict[tuple[str, int], list[LogRecord]] = {}
         self.dead_letters: list[Outgoing] = []
+        self.kept: list[Outgoing] = []  # copies of what is parked, and decisions
 
     def partition_of(self, key: bytes | str) -> int:
         """Return the partition of a key, as Kafka's default partitioner does."""
@@ -174,8 +175,12 @@ class ListLane:
             self._deliver(outgoing)
 
     def _deliver(self, outgoing: Outgoing) -> None:
-        if outgoing.topic in (self.topics.orders_dlt, self.topics.user_log_dlt):
+        topics = self.topics
+        if outgoing.topic in (topics.orders_dlt, topics.user_log_dlt):
             self.dead_letters.append(outgoing)
+            return
+        if outgoing.topic in (topics.orders_parked, topics.user_log_parked, topics.decisions):
+            self.kept.append(outgoing)
             return
         assert outgoing.key is not None
         self.send(outgoing.topic, outgoing.key, outgoing.value, outgoing.timestamp_ms * 1_000)

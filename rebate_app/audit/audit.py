@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from agents.accounts import AccountsStage
+from agents.guarded import FailurePolicy
 from agents.order_lines import OrderLinesStage
+from agents.stages import stages_of
 from rebate_app.domain.rules import RuleBook
 from rebate_app.settings import Settings
 from rebate_app.wire.topics import Topics
@@ -40,7 +44,9 @@ class Auditor:
     ) -> None:
         self.findings = Findings(limit)
         self._report = Report()
-        self._lines, self._accounts = lines_stage, accounts_stage
+        policy = FailurePolicy(decisions=lines_stage.failures.decisions, on_bug="stop")
+        self._lines = replace(lines_stage, failures=policy)
+        self._accounts = replace(accounts_stage, failures=policy)
         self._partitions = partitions
         self._logs = logs
         self._tell = tell
@@ -50,7 +56,9 @@ class Auditor:
             orders=lines_stage.source,
             user_log=accounts_stage.source,
             dead_letters={lines_stage.source: lines_stage.dlt, accounts_stage.source: accounts_stage.dlt},
+            parked={lines_stage.source: lines_stage.parked, accounts_stage.source: accounts_stage.parked},
             registry=lines_stage.registry,
+            decisions=policy.decisions,
             partitions=partitions,
         )
         self._messages = Messages(names, logs, self.findings)
@@ -76,7 +84,7 @@ class Auditor:
         audit = self._audit(self._lines, order_lines.NAME, partition)
         if await audit.advance():
             audit.compare()
-            self._report.lines += sum(1 for key in audit.fold if key != order_lines.USED_KEY)
+            self._report.lines += sum(1 for key in audit.fold if order_lines.is_line(key))
             self._watermarks[audit.stage.source, partition] = audit.watermark
 
     async def _audit_accounts(self, partition: int) -> None:
@@ -118,24 +126,6 @@ class Auditor:
         )
 
 
-def stages_of(settings: Settings, rules: RuleBook) -> tuple[OrderLinesStage, AccountsStage]:
+def audited_stages(settings: Settings, rules: RuleBook) -> tuple[OrderLinesStage, AccountsStage]:
     """Return the stages as these settings make them, to be folded without any lane."""
-    topics = Topics.of(settings)
-    lines = OrderLinesStage(
-        source=topics.orders,
-        changelog=topics.lines_changelog,
-        user_log=topics.user_log,
-        dlt=topics.orders_dlt,
-        app=settings.app_id,
-        user_id_fields=settings.user_id_fields,
-        registry=topics.rules,
-    )
-    users = AccountsStage(
-        source=topics.user_log,
-        changelog=topics.accounts_changelog,
-        dlt=topics.user_log_dlt,
-        app=settings.app_id,
-        rules=rules,
-        registry=topics.rules,
-    )
-    return lines, users
+    return stages_of(settings, rules, FailurePolicy(decisions=Topics.of(settings).decisions))

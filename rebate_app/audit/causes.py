@@ -13,6 +13,10 @@ from msgspec import Struct
 
 from rebate_app.domain.messages import BonusTarget, Cursor, LineTarget, Message
 from rebate_app.domain.suspense import MOVES_MAX
+from rebate_app.wire import failure_headers as names
+from rebate_app.wire.failure_headers import Place, parse_place, texts_of
+
+from .logs import Record
 
 Source = tuple[str, int]
 
@@ -62,6 +66,26 @@ class Causes:
 
     def _in_user_log(self, sender: str, offset: int) -> Cause:
         return Cause((self._user_log, self._partition_of(sender)), offset)
+
+
+def cause_in_headers(record: Record, source: str, app: str) -> Cause | None:
+    """Return the cause that a dead letter, or a copy of what waits, of that source names in its headers.
+
+    None if it names none, or is another app's. What failed in a release follows from the release.
+    """
+    told = texts_of(record.headers)
+    if told.get(names.APP, app) != app:
+        return None
+    try:
+        if names.PARKED_FROM in told:
+            place = parse_place(told[names.PARKED_FROM])
+        elif names.RELEASE in told:
+            place = parse_place(told[names.RELEASE])
+        else:
+            place = Place(told[names.TOPIC], int(told[names.PARTITION]), int(told[names.OFFSET]))
+    except (KeyError, ValueError):
+        return None
+    return Cause((source, place.partition), place.offset) if place.topic == source else None
 
 
 def is_invented(cause: Cause | None, cuts: Mapping[Source, Cut]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import MsgspecError, Struct
 
 from rebate_app.lane.store import Readable
-from tables import accounts, order_lines
+from tables import accounts, order_lines, parking
 from tables.records import RecordKind
 
 TEXT_CHARACTERS_MAX = 2_000
@@ -53,10 +53,16 @@ def record_in_words(table: str, key: bytes, value: bytes | None) -> Any:
     """Return a record of a table with its members named, its text if it cannot be decoded, None for none."""
     if value is None:
         return None
+    if parking.is_about_failures(key):
+        return _in_words(parking.kind_of(key), key, value)
     if table == order_lines.NAME:
         kind: RecordKind[Any] | None = None if key == order_lines.USED_KEY else order_lines.LINE
     else:
         kind = ACCOUNT_KINDS.get(text_of(key).split(" ", 1)[0])
+    return _in_words(kind, key, value)
+
+
+def _in_words(kind: RecordKind[Any] | None, key: bytes, value: bytes) -> Any:
     if kind is None:
         return text_of(value)
     try:

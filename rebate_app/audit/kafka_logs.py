@@ -95,6 +95,9 @@ class KafkaLogs:
             topics.lines_changelog,
             topics.accounts_changelog,
             topics.rules,
+            topics.orders_parked,
+            topics.user_log_parked,
+            topics.decisions,
         }
         return [spec for spec in topics.specs(self._settings) if spec.name in needed]
 

@@ -17,7 +17,7 @@ from rebate_app.lane.outbox import Outgoing
 from rebate_app.lane.producers import partition_of
 from rebate_app.wire.internal import ForeignMessageError, decode_message, is_internal
 
-from .causes import Cause, Causes, Cut, Source, is_invented
+from .causes import Cause, Causes, Cut, Source, cause_in_headers, is_invented
 from .described import named, text_of
 from .findings import DOUBLED_MESSAGE, INVENTED_MESSAGE, LOST_MESSAGE, UNAUDITABLE, Finding, Findings
 from .logs import Logs, Record
@@ -27,13 +27,15 @@ CURSOR_MARK = b'"kind":"cursor"'
 
 
 class Names(Struct, frozen=True):
-    """What the messages are about: the app, its sources with their dead letters, and its registry."""
+    """What the messages are about: the app, its sources with their dead letters, registry and decisions."""
 
     app: str
     orders: str
     user_log: str
     dead_letters: dict[str, str]  # source → its dead letters
+    parked: dict[str, str]  # source → copies of what waits
     registry: str
+    decisions: str
     partitions: int
 
 
@@ -49,6 +51,7 @@ class Messages:
         self._sent = Sent()
         self._senders: list[Source] = []
         self._registry: dict[bytes, bytes] = {}
+        self._decided: set[bytes] = set()
         self.seen = [Seen() for _ in range(names.partitions)]
         self._cuts: Mapping[Source, Cut] = {}
 
@@ -56,11 +59,14 @@ class Messages:
         """Return the function to which the fold of that source partition hands what it sends."""
         number = len(self._senders)
         self._senders.append(source)
-        registry, count, sent = self._names.registry, self._names.partitions, self._sent
+        names, count, sent = self._names, self._names.partitions, self._sent
 
         def send(outgoing: Outgoing, offset: int) -> None:
-            if outgoing.topic == registry:
+            if outgoing.topic == names.registry:
                 self._registry[outgoing.key or b""] = outgoing.value or b""
+                return
+            if outgoing.topic == names.decisions:
+                self._decided.add(outgoing.key or b"")
                 return
             partition = outgoing.partition
             if partition is None:
@@ -80,14 +86,16 @@ class Messages:
         }
         for partition, seen in enumerate(self.seen):
             await self._compare_user_log(partition, seen)
-        for source, topic in names.dead_letters.items():
-            for partition in range(names.partitions):
-                await self._compare_dead_letters(source, (topic, partition))
-        known = {names.user_log, *names.dead_letters.values()}
+        for kept in (names.dead_letters, names.parked):
+            for source, topic in kept.items():
+                for partition in range(names.partitions):
+                    await self._compare_dead_letters(source, (topic, partition))
+        known = {names.user_log, *names.dead_letters.values(), *names.parked.values()}
         for target in self._sent.targets():
             if target[0] not in known:
                 await self._compare_dead_letters("", target)
         await self._compare_registry()
+        await self._compare_decisions()
 
     async def _read_tail(self, partition: int, seen: Seen) -> None:
         """Read on from the cut to the high watermark of now: there stands all that the cuts have sent."""
@@ -197,7 +205,7 @@ class Messages:
         return key
 
     async def _compare_dead_letters(self, source: str, target: Target) -> None:
-        """Compare the dead letters of a source partition, which are on the partition of the same number.
+        """Compare dead letters, or copies of what waits: they are on the partition of the source's number.
 
         `source` "": any other topic, on which the stages are not the only ones that write.
         """
@@ -207,7 +215,7 @@ class Messages:
         async for records in self._logs.read(*target, 0, await self._logs.end(*target)):
             for record in records:
                 seen.add(_digest(record), record.offset)
-                cause = _cause_in_headers(record, source)
+                cause = cause_in_headers(record, source, self._names.app)
                 if cause is not None:
                     unknown[record.offset] = (cause, text_of(record.key))
         tally = Tally(self._sent.entries(target), seen)
@@ -222,21 +230,34 @@ class Messages:
         where = f"{target[0]}/{target[1]}"
         for offset, cause, key in letters:
             if is_invented(cause, self._cuts):
-                says = f"{where} has a dead letter at {offset} that does not follow from {_place(cause)}"
+                says = f"{where} has a record at {offset} that does not follow from {_place(cause)}"
                 self._findings.add(Finding(INVENTED_MESSAGE, where, says, key, offset))
             else:
                 self.after_cut += 1
 
     async def _compare_registry(self) -> None:
         topic = self._names.registry
-        holds: dict[bytes, bytes | None] = {}
-        begin, end = await self._logs.begin(topic, 0), await self._logs.end(topic, 0)
-        async for records in self._logs.read(topic, 0, begin, end):
-            holds |= {record.key or b"": record.value for record in records}
+        holds = await self._state_of(topic)
         for key, value in sorted(self._registry.items()):
             if holds.get(key) != value:
                 says = f"{topic} has {text_of(holds.get(key))!r} for {text_of(key)}, not {text_of(value)!r}"
                 self._findings.add(Finding(LOST_MESSAGE, f"{topic}/0", says, text_of(key)))
+
+    async def _compare_decisions(self) -> None:
+        """Look for the decisions that releases have made; an operator may have decided anew since."""
+        topic = self._names.decisions
+        holds = await self._state_of(topic) if self._decided else {}
+        for key in sorted(self._decided - holds.keys()):
+            says = f"{topic} has no decision about {text_of(key)}, which was released"
+            self._findings.add(Finding(LOST_MESSAGE, f"{topic}/0", says, text_of(key)))
+
+    async def _state_of(self, topic: str) -> dict[bytes, bytes | None]:
+        """Return what a compacted topic of one partition holds."""
+        holds: dict[bytes, bytes | None] = {}
+        begin, end = await self._logs.begin(topic, 0), await self._logs.end(topic, 0)
+        async for records in self._logs.read(topic, 0, begin, end):
+            holds |= {record.key or b"": record.value for record in records}
+        return holds
 
 
 def _finding(kind: str, where: str, says: str, key: str, offset: int) -> Any:
@@ -251,14 +272,3 @@ def _place(cause: Cause | None) -> str:
     if cause is None:
         return "anything"
     return f"{cause.source[0]}/{cause.source[1]} at {cause.offset}, from which it says that it follows"
-
-
-def _cause_in_headers(record: Record, source: str) -> Cause | None:
-    """Return the cause that a dead letter of that source names in its headers, None if it names none."""
-    headers = dict(record.headers)
-    try:
-        partition, offset = int(headers["rebate-error-partition"]), int(headers["rebate-error-offset"])
-        topic = headers["rebate-error-topic"].decode()
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return None
-    return Cause((source, partition), offset) if topic == source else None

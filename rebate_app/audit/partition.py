@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
+from typing import Protocol
 
 from msgspec import MsgspecError
 from msgspec.json import Decoder
 
 from rebate_app.lane.outbox import Outbox, Outgoing
-from rebate_app.lane.stage import Stage
+from rebate_app.lane.stage import Session, Stage
 from rebate_app.lane.store import WATERMARK_KEY, Overlay, Watermark
 from rebate_app.wire.internal import is_internal
+from tables.parking import FOR_PEOPLE
 
+from .bugs import KnownBugs
 from .described import record_in_words, text_of
 from .findings import (
     CHANGED_RECORD,
@@ -53,12 +56,32 @@ class Records(dict[bytes, bytes]):
                 self[key] = value
 
 
+class AuditedStage(Stage, Protocol):
+    """A stage whose fold can be told at which records it failed, so that it fails there again."""
+
+    @property
+    def app(self) -> str:
+        """Return whose stage it is."""
+        ...
+
+    @property
+    def dlt(self) -> str:
+        """Return the topic of its dead letters."""
+        ...
+
+    def session(
+        self, overlay: Overlay, outbox: Outbox, known_bugs: Mapping[int, int] | None = None
+    ) -> Session:
+        """Return the work on one chunk, failing where the fold is known to have failed."""
+        ...
+
+
 class PartitionAudit:
     """The table and the fold of one partition; `advance` brings both to a cut of now."""
 
     def __init__(
         self,
-        stage: Stage,
+        stage: AuditedStage,
         table: str,
         partition: int,
         partitions: int,
@@ -82,6 +105,7 @@ class PartitionAudit:
         self._tell = tell
         self._seen = seen
         self._read_to: int | None = None
+        self._bugs = KnownBugs(stage.app, stage.source, stage.dlt, partition)
 
     @property
     def where(self) -> str:
@@ -99,6 +123,7 @@ class PartitionAudit:
         mark = self._mark()
         if mark is None or not await self._source_fits(mark):
             return False
+        await self._bugs.read(self._logs)
         topic = self.stage.source
         async for records in self._logs.read(topic, self.partition, self.next_offset, mark + 1):
             for start in range(0, len(records), FOLD_RECORDS_MAX):
@@ -165,7 +190,7 @@ class PartitionAudit:
     def _take(self, records: Sequence[Record]) -> bool:
         """Fold records in order, and note what they send; False when the fold fails on one."""
         overlay, outbox = Overlay(self.fold), Outbox()
-        session = self.stage.session(overlay, outbox)
+        session = self.stage.session(overlay, outbox, self._bugs.offsets)
         sent = outbox.records
         seen = self._seen
         for record in records:
@@ -196,11 +221,12 @@ class PartitionAudit:
         self._findings.add(Finding(FOLD_FAILED, where, says, text_of(record.key), record.offset))
 
     def compare(self) -> None:
-        """Note every record in which table and fold differ, byte by byte; the watermark is no such record."""
+        """Note every record in which table and fold differ, byte by byte.
+
+        The watermark is no such record, nor is what is kept for people (tables.parking).
+        """
         table, fold = self.table, self.fold
-        if len(table) == len(fold) + (WATERMARK_KEY in table) and fold.items() <= table.items():
-            return
-        for key in sorted((table.keys() | fold.keys()) - {WATERMARK_KEY}):
+        for key in sorted(key for key in table.keys() | fold.keys() if not key.startswith(FOR_PEOPLE)):
             has, should = table.get(key), fold.get(key)
             if has != should:
                 self._differs(key, has, should)

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from struct import Struct as Layout
 
+from rebate_app.wire.failure_headers import follows_from_log
+
 DIGEST_BYTES = 16
 _SENT = Layout(f"<{DIGEST_BYTES}sHq")
 _SEEN = Layout(f"<{DIGEST_BYTES}sq")
@@ -19,7 +21,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 def digest_of(timestamp_ms: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> bytes:
-    """Return 128 bits that name a message."""
+    """Return 128 bits that name a message; who failed on it, and when, is left aside."""
     whole = b"%d %d %d %b %b" % (
         timestamp_ms,
         -1 if key is None else len(key),
@@ -28,7 +30,7 @@ def digest_of(timestamp_ms: int, key: bytes | None, value: bytes | None, headers
         value or b"",
     )
     if headers:
-        whole += repr([(name, text) for name, text in headers]).encode()
+        whole += repr([(name, text) for name, text in headers if follows_from_log(name)]).encode()
     return blake2b(whole, digest_size=DIGEST_BYTES).digest()
 
 

@@ -51,7 +51,7 @@ async def _audit(settings: Settings, http: bool, limit: int, tell: Progress) -> 
     """Audit with or without HTTP; BrokerAwayError when nobody can be asked."""
     from contextlib import AsyncExitStack
 
-    from rebate_app.audit.audit import Auditor, stages_of
+    from rebate_app.audit.audit import Auditor, audited_stages
     from rebate_app.audit.http import HttpWorkers
     from rebate_app.audit.kafka_logs import KafkaLogs
     from rebate_app.lane.connection import BrokerAwayError
@@ -68,7 +68,7 @@ async def _audit(settings: Settings, http: bool, limit: int, tell: Progress) -> 
             raise BrokerAwayError(
                 f"No worker answers at {settings.url} (REBATE_URL); --no-http audits topics and tables alone."
             )
-        stages = stages_of(settings, rules)
+        stages = audited_stages(settings, rules)
         auditor = Auditor(*stages, settings.partitions, logs, workers=workers, tell=tell, limit=limit)
         return await auditor.run()
 

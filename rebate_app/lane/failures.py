@@ -37,5 +37,16 @@ class StuckError(LaneError):
     """A partition has work and makes no progress: a restart is the cure that is known."""
 
 
+class HaltError(LaneError):
+    """A limit says stop: what stands before the record that trips it is committed, it and the rest wait.
+
+    `code` is what `/readyz` says until the process ends.
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(f"{code}: {sentence}")
+        self.code = code
+
+
 class BrokerGoneError(LaneError):
     """The broker has been away for longer than the deadline."""

@@ -10,11 +10,12 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
+from rebate_app.metrics.catalogue import LIMIT_TRIPS
 from rebate_app.metrics.figures import Figures
 from rebate_app.settings import Settings
 
 from .chunk import Chunk
-from .failures import FencedError, GroupError, LaneError, StuckError
+from .failures import FencedError, GroupError, HaltError, LaneError, StuckError
 from .partition import RUNNING, PartitionLane
 from .stage import Stage
 from .standby import Key, Standbys
@@ -56,6 +57,7 @@ class Lane:
         self.stages = {stage.source: stage for stage in stages}
         self.partitions: dict[tuple[str, int], PartitionLane] = {}
         self.settled = False  # whether the last assignment is open and running
+        self.halted: HaltError | None = None  # the limit that ends this worker
         self._fatal = fatal
         self._new_store = new_store
         self._thread: Callable[[], LaneThread] | None = None
@@ -186,6 +188,9 @@ class Lane:
 
     def fatal(self, error: LaneError) -> None:
         """End the worker with the error's exit code."""
+        if isinstance(error, HaltError) and self.halted is None:
+            self.halted = error
+            self.figures.add(LIMIT_TRIPS, (error.code,))
         self._fatal(error)
 
     def fenced(self, error: FencedError) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from rebate_app.metrics.catalogue import Metric
@@ -43,3 +45,8 @@ class Outbox:
         """Add a dead letter, which keeps its origin's partition, and count its reason."""
         self.records.append(dead_letter)
         self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def count(self, counted: Mapping[tuple[Metric, tuple[str, ...]], int]) -> None:
+        """Add to what is counted."""
+        for name, number in counted.items():
+            self.counted[name] = self.counted.get(name, 0) + number

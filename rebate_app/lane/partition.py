@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from .buffer import ChunkBuffer
 from .chunk import Chunk
-from .failures import BrokerGoneError, BugError, FencedError, LaneError
+from .failures import BrokerGoneError, BugError, FencedError, HaltError, LaneError
 from .meters import StageMeter
 from .outbox import Outbox
 from .ports import LaneEnvironment
@@ -200,7 +200,15 @@ class PartitionLane:
         if not records:
             return
         began, overlay, outbox = time.perf_counter(), Overlay(self.store), Outbox()
-        await self._compute(records, overlay, outbox)
+        records, halt = await self._compute(records, overlay, outbox)
+        if records:
+            await self._make_visible(records, overlay, outbox, began)
+        if halt is not None:
+            raise halt
+
+    async def _make_visible(
+        self, records: Sequence[Record], overlay: Overlay, outbox: Outbox, began: float
+    ) -> None:
         decided = time.perf_counter()
         overlay.changes[WATERMARK_KEY] = encode_watermark(
             Watermark(records[-1].offset, self.stage.source, self._environment.settings.partitions)
@@ -216,14 +224,21 @@ class PartitionLane:
         self._fault("applied")
         self._meter.committed(records, outbox, began, decided)
 
-    async def _compute(self, records: Sequence[Record], overlay: Overlay, outbox: Outbox) -> None:
+    async def _compute(
+        self, records: Sequence[Record], overlay: Overlay, outbox: Outbox
+    ) -> tuple[Sequence[Record], HaltError | None]:
+        """Fold the records; return those that were taken, all of them unless a limit says stop."""
+        halt = None
         session = self.stage.session(overlay, outbox)
         yield_at = time.perf_counter() + YIELD_AFTER_S
-        for record in records:
+        for number, record in enumerate(records):
             try:
                 session.take(record)
             except StoreDamagedError:
                 raise
+            except HaltError as error:
+                records, halt = records[:number], error
+                break
             except Exception as error:
                 raise BugError(
                     f"{self.name} failed on {record.topic}/{record.partition}/{record.offset}: {error!r}"
@@ -231,7 +246,9 @@ class PartitionLane:
             if time.perf_counter() >= yield_at:
                 await asyncio.sleep(0)
                 yield_at = time.perf_counter() + YIELD_AFTER_S
-        session.finish()
+        if records:
+            session.finish()
+        return records, halt
 
     async def _reopen(self, cause: BaseException) -> None:
         """Drop what was computed and begin again at the fence, with back-off, until the deadline."""

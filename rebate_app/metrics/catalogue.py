@@ -86,6 +86,44 @@ DEAD_LETTERS = Metric(
     "Records of the topic that could not be used and went to its dead letters, by reason code.",
     ("topic", "reason"),
 )
+OPEN_LETTERS = Metric(
+    "rebate_dead_letters_open",
+    "gauge",
+    "records",
+    "Dead letters of the topic that were neither replayed nor discarded; every worker says the whole.",
+    ("topic",),
+)
+OLDEST_LETTER = Metric(
+    "rebate_dead_letter_oldest_age_seconds",
+    "gauge",
+    "seconds",
+    "Since when the oldest open dead letter of the topic has been one; 0 without any.",
+    ("topic",),
+)
+PARKED_KEYS = Metric(
+    "rebate_parked_keys",
+    "gauge",
+    "keys",
+    "Parked keys in owned partitions: order lines, users and attribution ids under review.",
+    ("topic",),
+)
+PARKED_RECORDS = Metric(
+    "rebate_parked_records", "gauge", "records", "Records that wait for a parked key.", ("topic",)
+)
+PARKED_AGE = Metric(
+    "rebate_parked_oldest_age_seconds",
+    "gauge",
+    "seconds",
+    "Age of the oldest record at which a key was parked, by its own timestamp; 0 without any.",
+    ("topic",),
+)
+LIMIT_TRIPS = Metric(
+    "rebate_dlq_limit_trips_total",
+    "counter",
+    "times",
+    "Times that a limit stopped this worker: dlq-limit or parked-limit.",
+    ("limit",),
+)
 LAG = Metric(
     "rebate_consumer_lag_records",
     "gauge",
@@ -186,6 +224,12 @@ CATALOGUE: tuple[Metric, ...] = (
     DECISION_SECONDS,
     EVENT_AGE,
     DEAD_LETTERS,
+    OPEN_LETTERS,
+    OLDEST_LETTER,
+    PARKED_KEYS,
+    PARKED_RECORDS,
+    PARKED_AGE,
+    LIMIT_TRIPS,
     LAG,
     FENCED,
     REOPENED,

@@ -101,6 +101,10 @@ class Placement(Protocol):
         """Return (ready, reason): joined, and every assigned partition restored and being processed."""
         ...
 
+    def halted(self) -> tuple[str, str] | None:
+        """Return (code, reason) of the limit that ends this worker, None while there is none."""
+        ...
+
     def assignment(self) -> Assignment:
         """Return the group's last assignment, empty before this worker has joined."""
         ...

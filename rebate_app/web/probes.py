@@ -22,5 +22,7 @@ async def read_ready(desk: Desk, call: Call) -> Answer:
     del call
     ready, reason = desk.placement.readiness()
     if not ready:
-        raise ProblemError("not-ready", reason, headers={"Retry-After": "1"}, ready=False, reason=reason)
+        halted = desk.placement.halted()
+        code = "not-ready" if halted is None else halted[0]
+        raise ProblemError(code, reason, headers={"Retry-After": "1"}, ready=False, reason=reason)
     return json_answer({"status": "ready", "ready": True, "reason": reason})

@@ -45,6 +45,8 @@ PROBLEMS = {
     "unsupported-media-type": Kind(415, "The body has to be application/json"),
     "internal-error": Kind(500, "This is our fault, and it was logged"),
     "not-ready": Kind(503, "Nobody who may answer can, for now"),
+    "dlq-limit": Kind(503, "Too many records fail: the worker stops until somebody looks"),
+    "parked-limit": Kind(503, "Too much is parked: the worker stops until somebody looks"),
     "broker-away": Kind(503, "The broker did not take the facts, for now"),
 }
 FACT_REFUSED = Kind(UNPROCESSABLE, "The facts cannot be used, and none of them was sent")

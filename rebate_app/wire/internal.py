@@ -53,6 +53,13 @@ _encode = Encoder().encode
 _decode = Decoder(_Envelope).decode
 
 
+class _App(Struct, frozen=True):
+    app: str
+
+
+_decode_app = Decoder(_App).decode
+
+
 class ForeignMessageError(ValueError):
     """The value claims to be an internal message and is none that this version can read."""
 
@@ -60,6 +67,14 @@ class ForeignMessageError(ValueError):
 def is_internal(value: bytes | None) -> bool:
     """Whether the value is an internal message, of whatever app."""
     return value is not None and value.startswith(PREFIX)
+
+
+def app_of(value: bytes) -> str | None:
+    """Return whose an internal message is, None when it does not say."""
+    try:
+        return _decode_app(value).app
+    except (DecodeError, ValidationError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def encode_message(message: Message, app: str) -> tuple[bytes, bytes]:

@@ -69,12 +69,12 @@ class ListLogs:
         topics = self.lane.topics
         if topic in (topics.lines_changelog, topics.accounts_changelog):
             records = self._changelog(topic, partition)
-        elif topic in (topics.orders_dlt, topics.user_log_dlt):
-            records = self._dead_letters(topic, partition)
         elif topic == topics.rules:
             records = self._registry()
-        else:
+        elif topic in (topics.orders, topics.user_log):
             records = self.lane.log(topic, partition)
+        else:
+            records = self._kept(topic, partition) or self.lane.log(topic, partition)
         edit = self.edits.get((topic, partition))
         return records if edit is None else edit(list(records))
 
@@ -98,8 +98,9 @@ class ListLogs:
             log[:] = [record for record in log if newest[record.key] == record.offset]
         return log
 
-    def _dead_letters(self, topic: str, partition: int) -> list[LogRecord]:
-        letters = [x for x in self.lane.dead_letters if (x.topic, x.partition) == (topic, partition)]
+    def _kept(self, topic: str, partition: int) -> list[LogRecord]:
+        kept = [*self.lane.dead_letters, *self.lane.kept]
+        letters = [x for x in kept if (x.topic, x.partition) == (topic, partition)]
         return [
             LogRecord(topic, partition, offset, x.timestamp_ms, x.key, x.value, x.headers)
             for offset, x in enumerate(letters)

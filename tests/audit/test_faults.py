@@ -289,7 +289,9 @@ class TestOtherTopics:
     def test_a_message_to_another_topic(self, world: World, sent: bool) -> None:
         """Once, and nothing is said about what others put there."""
         logs, findings = ListLogs(world.lane), Findings()
-        names = Names(APP, TOPICS.orders, TOPICS.user_log, {}, TOPICS.rules, world.lane.partitions)
+        names = Names(
+            APP, TOPICS.orders, TOPICS.user_log, {}, {}, TOPICS.rules, TOPICS.decisions, world.lane.partitions
+        )
         messages = Messages(names, logs, findings)
         messages.sender((TOPICS.orders, 0))(Outgoing("events", b"u1", b"v", 5, (), 2), 3)
         log = world.lane.log("events", 2)

@@ -21,7 +21,7 @@ from rebate_app.domain.rules import RuleBook, RuleVersion
 from rebate_app.domain.suspense import IdHead, IdLine
 from tables.accounts import ENTRY, HEAD, ID_HEAD, ID_LINE, LINE
 from tables.order_lines import LINE as ORDER_LINE
-from tables.order_lines import USED_KEY
+from tables.order_lines import is_line
 from tests.list_lane import ACCOUNTS, LINES, Choose, ListLane, at_random
 from tests.oracle import UserRecord
 
@@ -117,7 +117,7 @@ class World:
         """Yield every line with what stage 1 knows of it."""
         for (stage, _), store in self.lane.stores.items():
             if stage == LINES:
-                for key in [key for key, _ in store.items() if key != USED_KEY]:
+                for key in [key for key, _ in store.items() if is_line(key)]:
                     state = ORDER_LINE.read(store, key)
                     assert state is not None
                     yield key.decode(), state

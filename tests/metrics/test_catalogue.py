@@ -33,6 +33,7 @@ ALLOWED_LABELS = {
     "version",
     "store",
     "app_id",
+    "limit",
 }
 #: Prometheus' own, and what aggregation gives.
 ANYWHERE_LABELS = {"le", "job", "instance", "severity"}

@@ -35,6 +35,7 @@ class LanePlacement:
         self.generation = 1
         self.members: dict[str, dict[str, list[int]]] = {}
         self.restoring: list[Restoring] = []
+        self.halt: tuple[str, str] | None = None
         self.ready = (True, "all partitions are being processed")
         self._lane = lane
 
@@ -57,6 +58,10 @@ class LanePlacement:
     def kept_account_place(self, partition: int) -> Local | None:
         """Return what the test lets this worker keep of what others own."""
         return self._local("accounts", partition, stale=True) if self.keeps else None
+
+    def halted(self) -> tuple[str, str] | None:
+        """Return what the test says."""
+        return self.halt
 
     def readiness(self) -> tuple[bool, str]:
         """Return what the test says."""
