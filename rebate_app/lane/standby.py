@@ -53,6 +53,11 @@ class Standby:
                 self.store.apply(self._pending, record.offset + 1)
                 self._pending = {}
 
+    def caught_up(self, at: float) -> None:
+        """Note that nothing was left to read at that moment (seconds since 1970)."""
+        if not self._pending:
+            self.store.apply({}, self.store.position, at)
+
 
 class Standbys:
     """All partitions that this worker follows."""
@@ -137,7 +142,16 @@ class Standbys:
             await consumer.stop()
 
     async def _look_at_ends(self, consumer: AIOKafkaConsumer) -> None:
-        """Note where the sources end, so that a stale answer can say how far behind it may be."""
+        """Note where the sources end, so that a stale answer can say how far behind it may be.
+
+        And note of each store that has nothing more to read that it was complete at this moment: it
+        decides whether the store may have missed deletions when it is taken over.
+        """
+        asked_at = time.time()
         sources = {TopicPartition(*key): standby for key, standby in self.followed.items()}
         for tp, end in (await consumer.end_offsets(list(sources))).items():
             sources[tp].source_end = end
+        changelogs = {standby.changelog: standby for standby in self.followed.values()}
+        for tp, end in (await consumer.end_offsets(list(changelogs))).items():
+            if await consumer.position(tp) >= end:
+                changelogs[tp].caught_up(asked_at)
