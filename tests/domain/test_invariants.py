@@ -19,7 +19,7 @@ from rebate_app.domain.worth import CLOSED, CONFIRMED, Worth, line_worth
 from tests.oracle import make_feed
 from tests.oracle.feed_rules import make_rules
 
-from .test_law import live
+from .feed_runs import live
 from .world import NOW_US, us
 
 SEEDS = range(8)

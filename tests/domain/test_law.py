@@ -2,57 +2,57 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
+from contextlib import ExitStack
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.oracle import Feed, Oracle, UserRecord, make_feed, shuffle_with_repeats
+from tests.oracle import Feed, Oracle, make_feed
 
+from .feed_runs import disagreements, is_profile, live
 from .judging import Product
 from .world import Document, World, us
 
 FEEDS = 300
-LINES = 200
-USERS = 12
-#: Each batch is one test, so that a failure names its seeds and several processors can share the work.
-BATCHES = 30
-MOMENTS = 2  # of those that decide; and one after everything
+HERE = 10  # lived in this process, the others in as many as there are processors
+FEEDS_TIMEOUT_SECONDS = 900
+ROOT = Path(__file__).parents[2]
 
 
-def _is_profile(record: UserRecord) -> bool:
-    return str(record[0]["kind"]) == "user.profile"
-
-
-def live(feed: Feed, rng: random.Random, partitions: int = 3, chunk_max: int = 60) -> World:
-    """Let a feed happen: profiles, then facts with repeats and bindings in an order that `rng` chooses."""
-    world = World(feed.rules, partitions)
-    world.know(filter(_is_profile, feed.users))
-    binds = [record for record in feed.users if not _is_profile(record)]
-    world.live(rng, shuffle_with_repeats(rng, feed.orders), binds, chunk_max)
-    assert world.lane.dead_letters == []
-    return world
-
-
-@pytest.mark.law
 class TestOracle:
     """The incremental fold through both stages equals the oracle, which takes all facts at once."""
 
-    @pytest.mark.parametrize("batch", range(BATCHES))
-    def test_every_account_line_and_id_is_the_oracles(self, batch: int) -> None:
+    @pytest.mark.parametrize("seed", range(HERE))
+    def test_every_account_line_and_id_is_the_oracles(self, seed: int) -> None:
         """In any order, with repeats, in any chunks and interleaving, at any moment."""
-        for seed in range(batch * FEEDS // BATCHES, (batch + 1) * FEEDS // BATCHES):
-            print(f"seed {seed}")
-            rng = random.Random(seed)
-            feed = make_feed(rng, LINES, USERS)
-            world = live(feed, rng, partitions=rng.choice((1, 3)), chunk_max=rng.choice((1, 7, 60, 1_000)))
-            oracle = Oracle(feed.orders, feed.users, feed.rules)
-            product = Product(world)
-            for at in [max(feed.moments), *rng.sample(feed.moments, MOMENTS)]:
-                assert list(product.disagreements(oracle, at)) == [], f"seed {seed} at {at}"
+        print(f"seed {seed}")
+        assert list(disagreements(seed)) == []
+
+    def test_three_hundred_feeds_of_two_hundred_lines(self) -> None:
+        """The same, for all the other seeds; what disagrees is printed with its seed."""
+        workers = min(os.cpu_count() or 1, 4)
+        print(f"seeds {HERE} to {FEEDS - 1}")
+        unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        command = [sys.executable, "-m", "tests.domain.feed_runs"]
+        with ExitStack() as running:
+            runs = []
+            for first in range(HERE, HERE + workers):
+                arguments = [*command, str(first), str(FEEDS), str(workers)]
+                run = subprocess.Popen(arguments, cwd=ROOT, env=unmeasured, stdout=subprocess.PIPE, text=True)
+                running.enter_context(run)
+                running.callback(run.kill)
+                runs.append(run)
+            said = [run.communicate(timeout=FEEDS_TIMEOUT_SECONDS)[0] for run in runs]
+        assert said == [""] * workers
+        assert [run.returncode for run in runs] == [0] * workers
 
     @pytest.mark.parametrize("seed", range(6))
     def test_few_users_and_every_decisive_moment(self, seed: int) -> None:
@@ -133,8 +133,8 @@ class TestArrival:
         feed = make_feed(random.Random(seed), 6, 4)
         expected = outcome(feed, feed.orders)
         world = World(feed.rules, partitions=2)
-        world.know(filter(_is_profile, feed.users))
-        world.live(choices, feed.orders, [record for record in feed.users if not _is_profile(record)], 9)
+        world.know(filter(is_profile, feed.users))
+        world.live(choices, feed.orders, [record for record in feed.users if not is_profile(record)], 9)
         assert accounts(world) == expected
 
     @pytest.mark.parametrize("seed", range(10))
