@@ -16,7 +16,7 @@ from rebate_app.wire.topics import TopicSpec
 
 UNLIMITED = -1
 CREATE_TIME = "CreateTime"
-#: Compared as they are: clean-up of a log, or no clean-up of a state, would lose money.
+#: Compared as they are: a log that is compacted, or a state that is deleted, would lose money.
 _EXACT = ("cleanup.policy", "retention.ms", "retention.bytes")
 #: At least as large as asked for: a smaller one refuses our records, or forgets deletions too early.
 _AT_LEAST = ("max.message.bytes", "delete.retention.ms")
@@ -104,7 +104,7 @@ def _config(spec: TopicSpec, topic: TopicFound) -> list[Difference]:
             continue
         says = f"topic {spec.name} has {key}={topic.config.get(key)}, it must be {wanted}"
         says += " or more" if key in _AT_LEAST else ""
-        told.append(Difference(spec.name, True, says, _alter(spec.name, key, wanted)))
+        told.append(Difference(spec.name, _is_grave(spec, key), says, _alter(spec.name, key, wanted)))
     kind = topic.config.get("message.timestamp.type", CREATE_TIME)
     if kind != CREATE_TIME:
         says = f"topic {spec.name} has message.timestamp.type={kind}: a fact's own time is lost"
@@ -112,6 +112,15 @@ def _config(spec: TopicSpec, topic: TopicFound) -> list[Difference]:
             Difference(spec.name, True, says, _alter(spec.name, "message.timestamp.type", CREATE_TIME))
         )
     return told
+
+
+def _is_grave(spec: TopicSpec, key: str) -> bool:
+    """Whether going on could make a state wrong: what somebody else keeps for a while only, cannot yet.
+
+    A log that is cut loses nothing before it is cut, and then a lane refuses to go on without the input
+    (source_check); but operators want to hear of it today.
+    """
+    return key == "cleanup.policy" or spec.config["cleanup.policy"] == "compact"
 
 
 def _suffices(key: str, has: str | None, wanted: str) -> bool:

@@ -42,8 +42,6 @@ GRAVE = (
     ("orders", {"partitions": 3}, "has 3 partitions"),
     ("rules", {"partitions": 2}, "it must have 1"),
     ("orders", {"cleanup_policy": "compact"}, "cleanup.policy=compact"),
-    ("user_log", {"retention_ms": "604800000"}, "retention.ms=604800000"),
-    ("user_log", {"retention_bytes": "1000"}, "retention.bytes=1000"),
     ("accounts_changelog", {"cleanup_policy": "delete"}, "cleanup.policy=delete"),
     ("accounts_changelog", {"max_message_bytes": "1048588"}, "max.message.bytes=1048588"),
     ("accounts_changelog", {"delete_retention_ms": "1000"}, "delete.retention.ms=1000"),
@@ -54,6 +52,9 @@ GRAVE = (
 MILD = (
     ("orders", {"replicas": 2}, "has 2 replicas"),
     ("orders", {"min_insync_replicas": "1"}, "min.insync.replicas=1, 2 is asked for"),
+    ("user_log", {"retention_ms": "604800000"}, "retention.ms=604800000"),
+    ("user_log", {"retention_bytes": "1000"}, "retention.bytes=1000"),
+    ("orders", {"max_message_bytes": "1048588"}, "max.message.bytes=1048588"),
 )
 
 
