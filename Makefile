@@ -27,15 +27,12 @@ run: install ## run a local Apache Kafka, one worker and the sample orders, unti
 	@$(BIN)/python -m rebate_app.cli.demo
 
 # Processes that the tests start are measured too: coverage starts itself in them (its .pth file).
-# The suite waits for processes more than it computes, so several run at once, each with its own Kafka;
-# the law's random feeds compute only, and are run beside it, unmeasured, since measuring doubles them.
+# The suite waits for processes more than it computes, so several run at once, each with its own Kafka.
 JOBS ?= 3
 test: install lint ## run all checks and all tests, with the coverage that we promise
 	@rm -f .coverage .coverage.*
-	@law=0; rest=0; $(BIN)/python -m pytest -q -m law & \
-	  COVERAGE_FILE="$(CURDIR)/.coverage" COVERAGE_PROCESS_START="$(CURDIR)/pyproject.toml" \
-	  $(BIN)/coverage run -m pytest -q -m "not law" -n $(JOBS) --dist loadscope || rest=$$?; \
-	  wait $$! || law=$$?; exit $$((law + rest))
+	COVERAGE_FILE="$(CURDIR)/.coverage" COVERAGE_PROCESS_START="$(CURDIR)/pyproject.toml" \
+	  $(BIN)/coverage run -m pytest -q -n $(JOBS) --dist loadscope
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=95
 	$(BIN)/coverage report --skip-covered --include='rebate_app/domain/*' --fail-under=100
