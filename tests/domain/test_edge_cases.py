@@ -30,10 +30,7 @@ class TestSnapshots:
         world = told(PAID, SETTLED)
         before, sent = world.snapshot(), sum(map(len, world.lane.logs.values()))
         world.take([PAID, SETTLED, SETTLED])
-        after = world.snapshot()
-        assert {where: records for where, records in before.items() if "accounts" in where} == {
-            where: records for where, records in after.items() if "accounts" in where
-        }
+        assert world.snapshot() == before
         assert sum(map(len, world.lane.logs.values())) == sent + 3
 
     def test_02_fewer_ids_in_a_newer_snapshot_take_nobody_away(self) -> None:
