@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 
 from tests.oracle.written import moment
@@ -51,6 +53,26 @@ class TestOwners:
         assert [money(world, user, LATER)[3] for user in ("u1", "u2", "u3")] == [650, 0, 0]
         unbound = told(line_of(1000, special_id="9", relation_id="8"), people=people)
         assert money(unbound, "u2", LATER) == (0, 0, 0, 0)
+
+    @pytest.mark.parametrize(("less", "more"), [("7", "8"), ("A", "a"), ("\uff5e", "\U0001f600")])
+    def test_23_between_equal_versions_the_greater_value_holds(self, less: str, more: str) -> None:
+        """In UTF-8 byte order, whichever came first: UTF-16 would have the last pair the other way round."""
+        people = [bind(f"taobao:special_id:{less}", "u1"), bind(f"taobao:special_id:{more}", "u2")]
+        facts = [line_of(1000, special_id=less), line_of(1000, special_id=more)]
+        for order in (facts, facts[::-1]):
+            world = told(*order, people=people)
+            assert [money(world, user, LATER)[3] for user in ("u1", "u2")] == [0, 650]
+
+    def test_23_an_id_that_was_said_again_is_newer_than_one_said_in_between(self) -> None:
+        """The newest version that says a member decides, though it only repeats an older one."""
+        people = [bind("taobao:special_id:7", "u1"), bind("taobao:special_id:8", "u2")]
+        first, between, again = (
+            snapshot("paid", f"2026-01-0{day}", 1000, user=None, special_id=value)
+            for day, value in ((4, "7"), (5, "8"), (6, "7"))
+        )
+        for order in permutations((first, between, again)):
+            world = told(*order, people=people)
+            assert [money(world, user, LATER)[0] for user in ("u1", "u2")] == [650, 0]
 
     def test_24_a_line_bound_to_somebody_else_moves_whole(self) -> None:
         """The old owner and his inviters get 0, the new ones their own shares; both ledgers say why."""

@@ -10,6 +10,7 @@ from rebate_app.domain.attribution import parse_user_id_fields
 from rebate_app.domain.calendar import EPOCH, LAST_DAY, day_of, midnight, release_day, to_date
 from rebate_app.domain.faults import RefusedError, invalid, missing
 from rebate_app.domain.money import at_least_zero, percent, yuan
+from rebate_app.domain.reasons import reason_of
 
 
 class TestCalendar:
@@ -69,6 +70,12 @@ class TestWords:
         error = RefusedError([missing("seq.modified_at"), invalid("status", "what is this")])
         assert [fault.code for fault in error.faults] == ["missing-seq.modified_at", "invalid-status"]
         assert "missing-seq.modified_at: " in str(error)
+
+    def test_a_reason_that_is_not_in_the_table_is_a_bug(self) -> None:
+        """Every code that is given has its row; one without is a KeyError, never an empty page."""
+        assert reason_of("missing-seq.modified_at").covers("missing-status")
+        with pytest.raises(KeyError):
+            reason_of("no-such-reason")
 
     def test_user_id_fields(self) -> None:
         """`platform:member,…`, spaces allowed, several of one platform in their order."""
