@@ -11,7 +11,10 @@ import agents.attach
 import tables.declare
 from agents.dead_letters import Imprint
 from agents.guarded import FailurePolicy
+from agents.rehearsal import rehearse
 from agents.stages import stages_of
+from rebate_app.dead_letters.office import Office
+from rebate_app.dead_letters.open_letters import OpenLetters
 from rebate_app.domain.rules import RuleBook
 from rebate_app.import_names import wrong_import_names
 from rebate_app.lane.connection import client_options
@@ -45,13 +48,18 @@ def create_app(settings: Settings | None = None) -> RebateWorkerApp:
     rules = load_rules(settings.rules)
     options = client_options(settings)
     app = RebateWorkerApp(settings=settings, rules=rules, **_faust_settings(settings))
-    stages: list[Stage] = [*stages_of(settings, rules, _failure_policy(settings, topics, rules))]
+    by_source = {
+        stage.source: stage for stage in stages_of(settings, rules, _failure_policy(settings, topics, rules))
+    }
+    stages: list[Stage] = list(by_source.values())
     app.stores = StoreFolder(settings) if settings.store == "rocksdb" else None
     app.lane = Lane(settings, options, stages, fatal=app.fatal, new_store=app.stores or new_memory_store)
     placement = LanePlacement(app, app.lane, settings, topics)
     figures = app.lane.figures
     figures.read_from(lambda: read_worker(app, placement, settings))
     figures.read_from(lambda: read_lane(app.lane))
+    app.open_letters = OpenLetters(settings)
+    figures.read_from(app.open_letters.read)
     app.transport = LaneTransport(app.conf.broker_consumer, app)
     app.lane.use_thread(lambda: app.consumer.thread)
     tables.declare.declare(app, settings, topics)
@@ -68,6 +76,8 @@ def create_app(settings: Settings | None = None) -> RebateWorkerApp:
             user_id_fields=settings.user_id_fields,
             own_url=settings.own_url,
             figures=figures,
+            office=Office(settings),
+            rehearse=lambda source, store, record: rehearse(by_source[source], store, record),
         ),
     )
     for name in QUIET_LOGGERS:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import faust
 from yarl import URL
 
+from rebate_app.dead_letters.open_letters import OpenLetters
 from rebate_app.domain.rules import RuleBook
 from rebate_app.lane.admin import BrokerUnavailableError, ensure_topics
 from rebate_app.lane.connection import client_options
@@ -55,6 +56,7 @@ class RebateWorkerApp(faust.App):
 
     lane: Lane
     order_service: OrderService
+    open_letters: OpenLetters
     stores: StoreFolder | None
 
     def __init__(self, *args: Any, settings: Settings, rules: RuleBook, **kwargs: Any) -> None:
@@ -86,6 +88,7 @@ class RebateWorkerApp(faust.App):
             self.conf.canonical_url = URL(self.settings.own_url)
         await super().on_start()
         self.add_future(self.lane.watch())
+        self.add_future(self.open_letters.watch())
 
     async def _check_surroundings(self) -> None:
         for url in {self.settings.own_url, str(self.conf.canonical_url)}:

@@ -96,9 +96,9 @@ class LagWatch:
         what is left are the hops from buyer to inviters.
         """
         await self._reach(self._orders)
+        await self._finish(self._orders)
         await self._reach(self._user_log)
-        while await self._unfinished():
-            await self._pause()
+        await self._finish(self._user_log)
         for _ in range(HOPS):
             await self._reach(self._user_log)
 
@@ -127,10 +127,10 @@ class LagWatch:
                     self._verdicts[topic, partition, *unread[partition]] = found.records > 0
         return {p for p, span in spans.items() if self._verdicts.get((topic, p, *span), True)}
 
-    async def _unfinished(self) -> int:
-        """Return how many attribution ids are still moving their lines."""
-        committed = await self._view.committed(self._user_log)
-        return sum(partition.unfinished for partition in committed.values())
+    async def _finish(self, topic: str) -> None:
+        """Return when no attribution id moves its lines any more, and no parked key is being released."""
+        while any(partition.unfinished for partition in (await self._view.committed(topic)).values()):
+            await self._pause()
 
     async def _pause(self) -> None:
         """Wait a moment, or say that time is up."""

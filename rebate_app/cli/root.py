@@ -13,6 +13,7 @@ import click
 from rebate_app.broker.commands import broker
 
 from .audit import audit
+from .dlq_commands import dlq
 from .doctor import doctor
 from .exits import EXITS
 from .import_commands import attributions, orders, profiles
@@ -40,7 +41,7 @@ def rebate() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-for command in (orders, profiles, attributions, lag, users, audit, doctor, topics, broker):
+for command in (orders, profiles, attributions, lag, users, dlq, audit, doctor, topics, broker):
     rebate.add_command(command)
 
 

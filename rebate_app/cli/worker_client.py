@@ -45,10 +45,13 @@ class WorkerClient:
     async def get(self, path: str, **query: str | None) -> dict[str, Any]:
         """Return the JSON object at a path; CommandError says what else came."""
         given = {name: value for name, value in query.items() if value is not None}
-        url = f"{self._url}{path}" + (f"?{urlencode(given)}" if given else "")
+        return await self._asked("GET", f"{self._url}{path}" + (f"?{urlencode(given)}" if given else ""))
+
+    async def _asked(self, method: str, url: str, body: bytes | None = None) -> dict[str, Any]:
+        said = {} if body is None else {"data": body, "headers": {"Content-Type": "application/json"}}
         try:
-            async with self._session.get(url) as response:
-                body = await response.read()
+            async with self._session.request(method, url, **said) as response:  # type: ignore[arg-type]
+                answer = await response.read()
                 status = response.status
         except TimeoutError as error:
             raise CommandError(
@@ -60,7 +63,15 @@ class WorkerClient:
             raise CommandError(
                 f"No worker answers at {self._url} (REBATE_URL): {error}.", EXIT_UNAVAILABLE
             ) from error
-        return _answer(self._url, status, body)
+        return _answer(self._url, status, answer)
+
+    async def post(self, path: str, document: Any) -> dict[str, Any]:
+        """Return what is answered to a document; CommandError says what else came."""
+        return await self._asked("POST", f"{self._url}{path}", orjson.dumps(document))
+
+    async def parked_keys(self) -> list[dict[str, Any]]:
+        """Return the parked keys of both sources."""
+        return [item async for page in self._pages("/v1/parked-keys") for item in page]
 
     async def balances(self, users: Sequence[str], at: str | None) -> AsyncIterator[dict[str, Any]]:
         """Yield the balance of each user, in order."""

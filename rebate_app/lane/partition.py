@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Sequence
 
@@ -17,9 +16,10 @@ from aiokafka.errors import KafkaError
 
 from .buffer import ChunkBuffer
 from .chunk import Chunk
-from .failures import BrokerGoneError, BugError, FencedError, HaltError, LaneError
+from .failures import BugError, FencedError, HaltError, LaneError
 from .meters import StageMeter
 from .outbox import Outbox
+from .patience import Patience
 from .ports import LaneEnvironment
 from .producers import PartitionProducers
 from .restore import RestoreStalledError, restore
@@ -30,7 +30,6 @@ from .store import WATERMARK_KEY, Overlay, Store, StoreDamagedError, Watermark, 
 OPENING, RUNNING, CLOSED = "opening", "running", "closed"
 
 YIELD_AFTER_S = 0.005
-BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 10.0
 RETRYABLE = (KafkaError, OSError, asyncio.TimeoutError, RestoreStalledError, StoreDamagedError)
 
 log = logging.getLogger(__name__)
@@ -57,6 +56,7 @@ class PartitionLane:
             partitions=settings.partitions,
         )
         self._meter = StageMeter(environment.figures, stage)
+        self._patience = Patience(settings.broker_deadline)
         self._buffer = ChunkBuffer()
         self._paused = False
         self._arrived = asyncio.Event()
@@ -106,18 +106,13 @@ class PartitionLane:
 
     async def open_until_deadline(self) -> None:
         """Open, with back-off and jitter while the broker is away; BrokerGoneError after the deadline."""
-        limit = self._environment.settings.broker_deadline
-        deadline = time.monotonic() + limit
-        backoff = BACKOFF_FIRST_S
+        patience = Patience(self._environment.settings.broker_deadline)
         while True:
             try:
                 return await self.open()
             except RETRYABLE as error:
-                if time.monotonic() > deadline:
-                    raise BrokerGoneError(f"the broker has been away for {limit:.0f} s: {error!r}") from error
                 log.warning("lane %s cannot open yet: %r", self.name, error)
-                await asyncio.sleep(backoff * random.uniform(0.5, 1.5))
-                backoff = min(backoff * 2, BACKOFF_MAX_S)
+                await patience.bear(error)
 
     def _fault(self, point: str) -> None:
         self._environment.fault_point(point)
@@ -136,6 +131,7 @@ class PartitionLane:
         if self._task is not None:
             raise RuntimeError(f"{self.name} runs already: two tasks on one partition would lose updates")
         self.state = RUNNING
+        self._patience.restart()
         self._task = asyncio.create_task(self._run(), name=f"lane-{self.name}")
 
     def submit(self, chunk: Chunk) -> None:
@@ -179,6 +175,8 @@ class PartitionLane:
                 if records:
                     await self._commit(records)
             except RETRYABLE as error:
+                self.state = OPENING if self.state == RUNNING else self.state
+                await self._patience.bear(error)  # what is refused again and again must not run hot
                 await self._reopen(error)
                 return
             self.position = max(self.position, end)
@@ -222,6 +220,7 @@ class PartitionLane:
         self._fault("committed")
         self.store.apply(overlay.changes, last + 1, complete_at=begun_at)
         self._fault("applied")
+        self._patience.restart()
         self._meter.committed(records, outbox, began, decided)
 
     async def _compute(

@@ -12,13 +12,14 @@ from typing import Any
 import orjson
 from msgspec import Struct, field
 
+from rebate_app.dead_letters.office import Office
 from rebate_app.domain.attribution import parse_user_id_fields
 from rebate_app.domain.rules import RuleBook
 from rebate_app.metrics.figures import Figures
 from rebate_app.wire.topics import Topics
 
 from .peers import Peers
-from .ports import Clock, Placement, Sender
+from .ports import Clock, Placement, Rehearse, Sender
 
 #: A request that one worker sent to another: it is answered or refused, never sent on.
 GUARD_HEADER = "Rebate-Forwarded"
@@ -38,6 +39,8 @@ class Api(Struct, frozen=True):
     user_id_fields: str
     own_url: str
     figures: Figures = field(default_factory=Figures)
+    office: Office | None = None
+    rehearse: Rehearse | None = None
 
 
 class Desk:
@@ -52,6 +55,8 @@ class Desk:
         self.user_id_fields = parse_user_id_fields(api.user_id_fields)
         self.own_url = api.own_url.rstrip("/")
         self.figures = api.figures
+        self.office = api.office
+        self.rehearse = api.rehearse
         self.peers = peers
 
 

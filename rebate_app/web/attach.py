@@ -56,6 +56,8 @@ def attach(app: faust.App, api: Api) -> Desk:
 
     async def close(_: web.Application) -> None:
         await desk.peers.close()
+        if desk.office is not None:
+            await desk.office.close()
 
     web_app.on_cleanup.append(close)
     return desk

@@ -9,6 +9,7 @@ from rebate_app.domain.calendar import day_of
 from rebate_app.domain.suspense import IdHead, net_at
 from rebate_app.wire.moments import format_moment
 from tables.accounts import ID_HEAD
+from tables.parking import read_parked
 
 from .api import Answer, Call, Desk, json_answer
 from .asked import attribution_id_of, moment_of
@@ -32,6 +33,8 @@ async def read_attribution(desk: Desk, call: Call) -> Answer:
             "as_of": as_of(local),
             "at": format_moment(at),
         }
+        if read_parked(local.store, attribution_id) is not None:
+            said["under_review"] = True
         return json_answer(said | {"stale": True} if local.stale else said)
 
     return await answer_at_owner(desk, call, ACCOUNTS, attribution_id, answer)

@@ -17,6 +17,7 @@ from rebate_app.domain.balance import Balance, balance_on
 from rebate_app.domain.calendar import day_of
 from rebate_app.wire.moments import format_date, format_moment
 from tables.accounts import HEAD
+from tables.parking import read_parked
 
 from .api import JSON_HEADERS, Answer, Call, Desk
 from .asked import moment_of, user_id_of
@@ -41,6 +42,8 @@ def balance_answer(local: Local, user_id: str, at: int, call: Call) -> Answer:
     said = balance_members(user_id, head.version, balance_on(head, day_of(at)))
     if local.stale:
         said["stale"] = True
+    if read_parked(local.store, user_id) is not None:
+        said["under_review"] = True
     covered = orjson.dumps(said)
     etag = f'"{blake2b(covered, digest_size=_ETAG_BYTES).hexdigest()}"'
     headers = {**JSON_HEADERS, "ETag": etag}

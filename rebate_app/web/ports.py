@@ -7,7 +7,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from rebate_app.dead_letters.rehearsal import Rehearsal
 from rebate_app.lane.connection import BrokerAwayError  # raised by Sender: 503 + Retry-After
+from rebate_app.lane.stage import Record
 from rebate_app.lane.store import Readable
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "Nobody",
     "Place",
     "Placement",
+    "Rehearse",
     "Remote",
     "Restoring",
     "Sender",
@@ -119,3 +122,5 @@ class Sender(Protocol):
 
 
 Clock = Callable[[], int]  # microseconds since 1970-01-01T00:00:00Z
+#: What today's code would make of a record of a source, over committed records; nothing is written.
+Rehearse = Callable[[str, Readable, Record], Rehearsal]

@@ -13,6 +13,7 @@ from rebate_app.domain.suspense import IdHead
 from rebate_app.lane.store import Readable
 from tables.accounts import ID_HEAD, ID_LINE, ID_LINE_NAME, LINE
 from tables.order_lines import read_line
+from tables.parking import read_parked
 
 from .api import Desk
 from .owners import ACCOUNTS, LINES, PartitionAsked, Question
@@ -55,9 +56,10 @@ class HeldTold(Struct, frozen=True):
 
 
 class FactAsked(PartitionAsked, frozen=True):
-    """Ask whether the user log of the partition was processed up to this offset."""
+    """Ask whether the user log of the partition was processed up to this offset; `key`: whose fact it is."""
 
     offset: int
+    key: str = ""
 
 
 class FactTold(Struct, frozen=True):
@@ -88,6 +90,9 @@ def tell_lines(desk: Desk, local: Local, asked: LinesAsked) -> LinesTold:
     del desk
     told: list[tuple[bool, str | None, int]] = []
     for line, offset in asked.facts:
+        if read_parked(local.store, line) is not None:
+            told.append((False, None, -1))  # it waits with its line, and so does whoever asks
+            continue
         state = read_line(local.store, line) if local.offset >= offset else None
         if state is None:
             told.append((local.offset >= offset, None, -1))
@@ -114,9 +119,10 @@ def _held(store: Readable, item: Held) -> tuple[bool, str | None]:
 
 
 def tell_fact(desk: Desk, local: Local, asked: FactAsked) -> FactTold:
-    """Answer from the partition's watermark."""
+    """Answer from the partition's watermark, and whether the fact waits with a parked key."""
     del desk
-    return FactTold(local.offset >= asked.offset)
+    waits = asked.key and read_parked(local.store, asked.key) is not None
+    return FactTold(local.offset >= asked.offset and not waits)
 
 
 def tell_moved(desk: Desk, local: Local, asked: MovedAsked) -> MovedTold:
@@ -124,7 +130,7 @@ def tell_moved(desk: Desk, local: Local, asked: MovedAsked) -> MovedTold:
     del desk
     store, own_id = local.store, asked.attribution_id
     head = ID_HEAD.read(store, ID_HEAD.key(own_id)) or IdHead()
-    if local.offset < asked.offset or head.moving:
+    if local.offset < asked.offset or head.moving or read_parked(store, own_id) is not None:
         return MovedTold(done=False, held=[], next=None)
     end = min(head.line_count, asked.start + MOVED_MAX)
     held: list[Held] = []

@@ -14,13 +14,16 @@ from .account_lists import read_ledger, read_lines
 from .api import GUARD_HEADER, Answer, Call, Desk, Handler
 from .attributions import read_attribution
 from .balances import read_balance
+from .dead_letters import post_discard, post_replay, read_dead_letter, read_dead_letters
 from .everybody import UNBOUND, USERS, read_unbound, read_users
 from .metrics import read_metrics
 from .order_lines import read_order_line
 from .owners import INTERNAL_PATH, Question
+from .parked import PARKED_ACCOUNTS, PARKED_LINES, read_parked_keys
 from .probes import read_live, read_ready
 from .problems import ProblemError
 from .progress import FACT_PROCESSED, LINES_HELD, LINES_MOVED, LINES_SENT
+from .rehearsing import REHEARSE_ACCOUNT, REHEARSE_LINE
 from .shares import FORWARDED, SHARE
 from .workers import read_workers
 from .writes import post_orders, put_attribution, put_profile
@@ -46,6 +49,10 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         LINES_HELD,
         FACT_PROCESSED,
         LINES_MOVED,
+        REHEARSE_LINE,
+        REHEARSE_ACCOUNT,
+        PARKED_LINES,
+        PARKED_ACCOUNTS,
     )
 }
 
@@ -78,6 +85,16 @@ ROUTES = (
         {"GET": read_attribution, "PUT": put_attribution},
     ),
     Route("attributions", "/v1/attributions", "ids whose lines wait in suspense", {"GET": read_unbound}),
+    Route(
+        "dead-letters",
+        "/v1/dead-letters",
+        "records that failed, and what became of them",
+        {"GET": read_dead_letters},
+    ),
+    Route("replay", "/v1/dead-letters/replay", "send records again, or rehearse it", {"POST": post_replay}),
+    Route("discard", "/v1/dead-letters/discard", "close dead letters for good", {"POST": post_discard}),
+    Route("dead-letter", "/v1/dead-letters/{id}", "one dead letter, in full", {"GET": read_dead_letter}),
+    Route("parked-keys", "/v1/parked-keys", "lines and accounts under review", {"GET": read_parked_keys}),
     Route("workers", "/v1/workers", "who owns which partition, and who answers", {"GET": read_workers}),
     Route("metrics", "/metrics", "figures for Prometheus (metrics.md)", {"GET": read_metrics}),
     Route("livez", "/livez", "whether the loop runs", {"GET": read_live}),

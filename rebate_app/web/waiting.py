@@ -60,9 +60,8 @@ class Wait:
         """Wait for a fact in the user's own log."""
         partition = self._desk.placement.partition_of(user_id)
         while True:
-            (told,) = await ask_all(
-                FACT_PROCESSED, self._desk, [FactAsked(partition, offset)], self._request_id, self._left()
-            )
+            asked = [FactAsked(partition, offset, user_id)]
+            (told,) = await ask_all(FACT_PROCESSED, self._desk, asked, self._request_id, self._left())
             if told is not None and told.processed:
                 return True
             if not await self._again():

@@ -3,7 +3,8 @@
 `faust -A tests.rig.faults worker` is the real app with the lane's no-op hook replaced, so nothing of
 this is in the product. REBATE_TEST_FAULT is `point:count:action`: at the count-th time that the point
 is passed (after the gate file exists), `kill` is SIGKILL and `freeze` SIGSTOP to itself. `commit-sent`
-acts a moment later, when the request is on its way and not answered.
+acts a moment later, when the request is on its way and not answered. REBATE_TEST_BUG names keys on
+whose records our folds raise, after having done everything.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from rebate_app.lane.stage import Record
 
 POINTS = (
     "initialised-one",
@@ -66,12 +70,33 @@ def hook_from(environment: dict[str, str]) -> FaultHook | None:
     return FaultHook(point, int(count), action, Path(gate) if gate else None)
 
 
+def plant_bug(keys: str) -> None:
+    """Have both folds do all of their work on records of these keys, separated by spaces, and then raise."""
+    from agents.accounts import AccountsWork
+    from agents.order_lines import OrderLinesWork
+
+    buggy = frozenset(key.encode() for key in keys.split())
+    for work in (AccountsWork, OrderLinesWork):
+        if buggy:
+            work.take = _raising(work.take, buggy)  # type: ignore[method-assign, assignment]
+
+
+def _raising(take: Callable[[Any, Record], None], buggy: frozenset[bytes]) -> Callable[[Any, Record], None]:
+    def take_and_raise(work: Any, record: Record) -> None:
+        take(work, record)
+        if record.key in buggy:
+            raise ZeroDivisionError(f"the key is {record.key!r}")
+
+    return take_and_raise
+
+
 def __getattr__(name: str) -> Any:
     """Build the app when Faust asks for it."""
     if name != "app":
         raise AttributeError(name)
     from rebate_app import app
 
+    plant_bug(os.environ.get("REBATE_TEST_BUG", ""))
     hook = hook_from(dict(os.environ))
     if hook is not None:
         app.lane.fault_point = hook

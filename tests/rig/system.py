@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import orjson
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from rebate_app.broker import free_port
 from rebate_app.lane.admin import ensure_topics
@@ -73,7 +73,8 @@ class Worker:
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
         self.environment = dict(environment)
-        app = "tests.rig.faults" if "REBATE_TEST_FAULT" in environment else "rebate_app"
+        rigged = "REBATE_TEST_FAULT" in environment or "REBATE_TEST_BUG" in environment
+        app = "tests.rig.faults" if rigged else "rebate_app"
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "faust", "-A", app, "worker", "-l", "info"],
@@ -191,6 +192,10 @@ class System:
         """Send records as any producer would, acknowledged."""
         asyncio.run(_produce(self.settings.broker, topic, list(records)))
 
+    def read(self, topic: str, within: float = 30.0) -> list[Any]:
+        """Return all committed records that a topic has now."""
+        return asyncio.run(_read(self.settings.broker, topic, within))
+
     def send_orders(self, documents: Iterable[Document]) -> None:
         """Send order facts, keyed by their lines."""
         self.produce(
@@ -229,6 +234,27 @@ async def _produce(broker: str, topic: str, records: list[tuple[bytes | None, by
         await asyncio.gather(*sent)
     finally:
         await producer.stop()
+
+
+async def _read(broker: str, topic: str, within: float) -> list[Any]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker, isolation_level="read_committed")
+    await consumer.start()
+    try:
+        spots = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        if not spots:
+            await consumer._client.set_topics([topic])
+            spots = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+        consumer.assign(spots)
+        await consumer.seek_to_beginning(*spots)
+        ends = await consumer.end_offsets(spots)
+        records: list[Any] = []
+        async with asyncio.timeout(within):
+            while any([await consumer.position(spot) < end for spot, end in ends.items()]):
+                for some in (await consumer.getmany(timeout_ms=50)).values():
+                    records += some
+        return sorted(records, key=lambda record: (record.partition, record.offset))
+    finally:
+        await consumer.stop()
 
 
 @contextmanager

@@ -1,0 +1,39 @@
+"""How long a failure is borne: back-off with jitter, and a deadline after which a worker gives up.
+
+It is separate because opening a partition and committing a chunk are borne alike, and a chunk that the
+broker refuses again and again must not be done again in a hot loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+from .failures import BrokerGoneError
+
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 10.0
+
+
+class Patience:
+    """Failures in a row of one thing; `restart` after each success."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._since: float | None = None
+        self._backoff = BACKOFF_FIRST_S
+
+    def restart(self) -> None:
+        """Forget the failures: it has worked."""
+        self._since = None
+        self._backoff = BACKOFF_FIRST_S
+
+    async def bear(self, error: BaseException) -> None:
+        """Wait before the next try; BrokerGoneError when it has been failing for longer than the limit."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        if now - self._since > self._limit_s:
+            raise BrokerGoneError(f"the broker has failed us for {self._limit_s:.0f} s: {error!r}") from error
+        await asyncio.sleep(self._backoff * random.uniform(0.5, 1.5))
+        self._backoff = min(self._backoff * 2, BACKOFF_MAX_S)

@@ -1,0 +1,116 @@
+"""Every reason code, provoked on a real Kafka: its dead letter, its headers, and what operators see of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from rebate_app.domain.reasons import INTERNAL_ERROR, REASONS, reason_of
+from rebate_app.wire.failure_headers import texts_of
+from tests.e2e.conftest import NewSystem
+from tests.rig.system import System, Worker, ask
+
+from .poison import Poison, limit_of_suits, on_orders, on_user_log, order, profile, raw
+from .sending import audited, id_of, letters, now_ms, said, send, send_poison
+
+EVERY_HEADER = {
+    "rebate-error-reason",
+    "rebate-error-detail",
+    "rebate-error-member",
+    "rebate-error-stage",
+    "rebate-error-topic",
+    "rebate-error-partition",
+    "rebate-error-offset",
+    "rebate-error-timestamp",
+    "rebate-error-attempt",
+    "rebate-error-first-at",
+    "rebate-error-at",
+    "rebate-error-app-version",
+    "rebate-error-rules-hash",
+    "rebate-error-worker",
+    "rebate-error-app",
+}
+
+
+class TestReasons:
+    """One worker, every way to fail."""
+
+    def test_every_reason_has_its_dead_letter(self, new_system: NewSystem) -> None:
+        """Each is there once, as it was sent, with its reason and all headers; the rest is untouched."""
+        system: System = new_system()
+        worker = system.start_worker(REBATE_TEST_BUG="buggy taobao:buggy")
+        worker.wait_ready()
+        bugs = [
+            Poison("user_log", INTERNAL_ERROR, b"buggy", raw(profile("buggy"))),
+            Poison("orders", INTERNAL_ERROR, b"taobao:buggy", raw(order("taobao:buggy"))),
+        ]
+        sent = send_poison(system, [*on_orders("taobao:1"), *on_user_log("u1"), *bugs])
+        places = send(system, system.topics.orders, [(k, v, now_ms()) for k, v in limit_of_suits("taobao:2")])
+        over = f"{system.topics.orders}/{places[-1].partition}/{places[-1].offset}"
+        *_, (key, value) = limit_of_suits("taobao:2")
+        sent[over] = Poison("orders", "limit-suit_id", key, value)
+        system.send_orders([order("taobao:good", "u9")])
+        system.wait_idle()
+        self._compare(system, worker, sent)
+        assert {covering(poison.reason) for poison in sent.values()} == {
+            reason.code for reason in REASONS if reason.failure != "border"
+        }
+        assert ask(f"{worker.url}/v1/users/u9/balance").body["estimated"] == 650
+        audited(system, worker.url)
+        self._look(system, worker, sent)
+
+    def _compare(self, system: System, worker: Worker, sent: dict[str, Poison]) -> None:
+        found = letters(system)
+        assert sorted(map(id_of, found)) == sorted(sent)
+        for letter in found:
+            poison, told = sent[id_of(letter)], texts_of(letter.headers)
+            assert (letter.key, letter.value) == (poison.key, poison.value)
+            assert told["rebate-error-reason"] == poison.reason
+            assert told["rebate-error-stage"] == reason_of(poison.reason).failed_at
+            assert told["rebate-error-timestamp"] == str(letter.timestamp)
+            assert told["rebate-error-worker"] == worker.url
+            trace = {"rebate-error-trace"} if poison.reason == INTERNAL_ERROR else set()
+            assert set(told) == EVERY_HEADER | trace
+            assert str(letter.partition) == told["rebate-error-partition"]
+
+    def _look(self, system: System, worker: Worker, sent: dict[str, Poison]) -> None:
+        """Operators see the same by command and over HTTP, and decide."""
+        listed = said(system, "dlq", "list", "--open", "--limit", "1000")["items"]
+        assert {row["id"]: row["reason"] for row in listed} == {
+            place: poison.reason for place, poison in sent.items()
+        }
+        base = f"{worker.url}/v1/dead-letters"
+        paged, cursor = [], ""
+        while True:
+            page = ask(f"{base}?open=true&limit=5{cursor}").body
+            paged += page["items"]
+            if page["next_cursor"] is None:
+                break
+            cursor = f"&cursor={page['next_cursor']}"
+        assert sorted(row["id"] for row in paged) == sorted(sent)
+        one = next(place for place, poison in sent.items() if poison.reason == "unknown-kind")
+        shown = said(system, "dlq", "show", one, url=worker.url)
+        assert shown["today"]["outcome"] == "refused"
+        assert shown["today"]["reason"] == "unknown-kind"
+        assert ask(f"{base}/{one.replace('/', '%2F')}").body["value"] == shown["value"]
+        decided = said(system, "dlq", "discard", one, "--why", "a test", "--by", "ann", "--yes")["items"]
+        assert decided == [{"id": one, "outcome": "discarded"}]
+        assert one not in {row["id"] for row in said(system, "dlq", "list", "--open")["items"]}
+        counted = said(system, "dlq", "stats")["items"]
+        assert sum(row["open"] for row in counted) == len(sent) - 1
+        assert sum(row["discarded"] for row in counted) == 1
+        parked = said(system, "dlq", "parked", url=worker.url)["items"]
+        assert {row["key"] for row in parked} == {"buggy", "taobao:buggy"}
+        assert ask(f"{base}?wish=1").status == ask(f"{base}/nonsense").status == 400
+        assert ask(f"{base}/{system.topics.orders}%2F0%2F999999").status == 404
+
+
+def covering(code: str) -> str:
+    """Return the code of the row that covers a reason."""
+    return reason_of(code).code
+
+
+@pytest.mark.parametrize("reason", REASONS, ids=lambda reason: reason.code)
+def test_no_two_rows_cover_one_code(reason: object) -> None:
+    """Each code has one row."""
+    code = reason.code.replace("<member>", "a.b")  # type: ignore[attr-defined]
+    assert [row for row in REASONS if row.covers(code)] == [reason]
