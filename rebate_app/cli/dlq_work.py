@@ -35,7 +35,7 @@ __all__ = ["GOOD", "Chosen"]
 HEX = "hex:"
 MILLISECOND_US = 1_000
 MICROSECONDS = 1_000_000
-ASKED_AT_ONCE_MAX = 100
+ASKED_AT_ONCE_MAX = 25
 
 
 class Chosen(Struct):
@@ -188,8 +188,9 @@ async def rehearsed(settings: Settings, chosen: Chosen) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     async with WorkerClient(settings.url) as client:
         for start in range(0, len(ids), ASKED_AT_ONCE_MAX):
-            wish = {"ids": ids[start : start + ASKED_AT_ONCE_MAX], "by": "dry run", "dry_run": True}
-            rows += (await client.post("/v1/dead-letters/replay", wish))["items"]
+            some = quote(",".join(ids[start : start + ASKED_AT_ONCE_MAX]), safe="")
+            wish = {"by": "dry run", "dry_run": True}
+            rows += (await client.post(f"/v1/dead-letters/{some}/replay", wish))["items"]
     return rows
 
 

@@ -24,7 +24,7 @@ from .problems import ProblemError, not_ready
 from .rehearsing import rehearse_all
 from .writes import body_of
 
-IDS_MAX = 200
+IDS_MAX = 25  # of the longest topic names, as many as a request's first line can hold
 TEXT_CHARACTERS_MAX = 500
 OF_LIST = "dead-letters"
 MILLISECOND_US = 1_000
@@ -33,9 +33,8 @@ FILTERS = ("topic", "reason", "key", "since", "open")
 
 
 class Wish(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a replay or discard."""
+    """The body of a replay or discard; the path names the dead letters, separated by commas."""
 
-    ids: list[str]
     by: str
     why: str = ""
     again: bool = False
@@ -68,7 +67,7 @@ async def read_dead_letter(desk: Desk, call: Call) -> Answer:
 
 
 async def post_replay(desk: Desk, call: Call) -> Answer:
-    """Answer `POST /v1/dead-letters/replay`: send records again, or say what would become of them."""
+    """Answer `POST /v1/dead-letters/{id}/replay`: send records again, or say what would become of them."""
     wish, places = await _wish_of(call)
     office = _office(desk)
     try:
@@ -81,10 +80,10 @@ async def post_replay(desk: Desk, call: Call) -> Answer:
 
 
 async def post_discard(desk: Desk, call: Call) -> Answer:
-    """Answer `POST /v1/dead-letters/discard`: close letters whose records nobody wants."""
+    """Answer `POST /v1/dead-letters/{id}/discard`: close letters whose records nobody wants."""
     wish, places = await _wish_of(call)
     if not wish.why:
-        raise ProblemError("invalid-ids", "say why: whoever comes after you has nothing else")
+        raise ProblemError("invalid-wish", "say why: whoever comes after you has nothing else")
     try:
         outcomes = await _office(desk).discard(places, wish.by, wish.why)
     except BrokerAwayError as error:
@@ -124,12 +123,13 @@ async def _wish_of(call: Call) -> tuple[Wish, list[Place]]:
     try:
         wish = convert(await body_of(call), Wish)
     except (ValidationError, DecodeError) as error:
-        raise ProblemError("invalid-ids", str(error)) from None
-    if not 0 < len(wish.ids) <= IDS_MAX:
-        raise ProblemError("invalid-ids", f"name 1 to {IDS_MAX} dead letters")
+        raise ProblemError("invalid-wish", str(error)) from None
+    ids = list(dict.fromkeys(call.params["id"].split(",")))
+    if len(ids) > IDS_MAX:
+        raise ProblemError("invalid-id", f"name 1 to {IDS_MAX} dead letters")
     if not wish.by.strip() or max(len(wish.by), len(wish.why)) > TEXT_CHARACTERS_MAX:
-        raise ProblemError("invalid-ids", f"say who you are, in at most {TEXT_CHARACTERS_MAX} characters")
-    return wish, list(dict.fromkeys(map(_place_of, wish.ids)))
+        raise ProblemError("invalid-wish", f"say who you are, in at most {TEXT_CHARACTERS_MAX} characters")
+    return wish, [_place_of(text) for text in ids]
 
 
 def _filter_of(desk: Desk, call: Call) -> Filter:

@@ -40,7 +40,7 @@ PROBLEMS = {
     "invalid-json": Kind(400, "The body is not JSON"),
     "invalid-id": Kind(400, "The id is not topic/partition/offset"),
     "invalid-filter": Kind(400, "A filter of the list is not one that there is"),
-    "invalid-ids": Kind(400, "The body does not say which dead letters, by whom, or why"),
+    "invalid-wish": Kind(400, "The body does not say by whom, or why"),
     "not-found": Kind(404, "There is no such resource"),
     "unknown-dead-letter": Kind(404, "No record that failed there is among the dead letters"),
     "unknown-line": Kind(404, "No fact of this order line was ever seen"),
