@@ -113,10 +113,10 @@ class RebateWorkerApp(faust.App):
     async def _end(self, code: int, shown_s: float) -> None:
         try:
             await asyncio.wait_for(self.lane.suspend(), FATAL_WITHIN_S / 2)
+            await asyncio.sleep(shown_s)  # before the consumer ends, which Faust would take for a crash
             await asyncio.wait_for(self.lane.thread.ask(lambda consumer: consumer.stop()), FATAL_WITHIN_S / 2)
         except Exception as error:  # noqa: BLE001 - it ends in any case
             log.warning("not everything ended in order: %r", error)
-        await asyncio.sleep(shown_s)
         leave(code)
 
     async def stop(self) -> None:
