@@ -102,9 +102,8 @@ class TestFeed:
             faulty = None
             if number < len(KILLS):
                 faulty = system.start_worker(0, REBATE_TEST_FAULT=f"{KILLS[number]}:3:kill")
-                faulty.wait_ready()
             for source in ("orders", "user_log"):
                 rows = [row for of, row, _ in some if of == source]
                 send(system, getattr(system.topics, source), rows)
             if faulty is not None:
-                assert faulty.wait_exit(60) == -9
+                assert faulty.wait_exit(90) == -9
