@@ -27,7 +27,11 @@ APP, SOURCE, DLT, PARKED, DECISIONS, SENT = (
     "decided",
     "sent",
 )
+FIRST = "first"
 FOLDED = RecordKind("f", list[int])
+ENTRY = RecordKind("e", int)
+USED = RecordKind("", str)
+USED_KEY = b"used"
 REFUSED = b"refuse me"
 BUG = "the value of this exception must not be seen"
 
@@ -39,24 +43,30 @@ class PlainWork:
         self._broken = broken
         self._records = ChunkRecords(overlay)
         self._outbox = outbox
+        self._used = False
 
     def take(self, record: Record) -> None:
         """Fold one record."""
         key = record.key or b""
         if record.value == REFUSED:
             raise RefusedError([Fault("unknown-kind", "kind", "it asks to be refused")])
+        self._used = True
         name = FOLDED.key(key.decode())
         folded = self._records.get(FOLDED, name)
         if folded is None:
             folded = []
             self._records.add(name, folded)
+        self._records.put(ENTRY.key(key.decode(), len(folded)), record.offset)  # at once, as ledgers are
         folded.append(record.offset)
         self._outbox.send(SENT, key, b"%d" % record.offset, record.timestamp)
         if key in self._broken:
             raise ZeroDivisionError(BUG)
 
     def finish(self) -> None:
-        """Write what was folded."""
+        """Write what was folded; the first time, say so."""
+        if self._used and self._records.get(USED, USED_KEY) is None:
+            self._records.put(USED_KEY, "yes")
+            self._outbox.send(FIRST, b"", b"", 0)
         self._records.flush()
 
 
@@ -134,6 +144,11 @@ class SmallLane:
     def folded(self, key: str) -> list[int]:
         """Return the offsets that the state of a key holds."""
         return FOLDED.read(self.store, FOLDED.key(key)) or []
+
+    def entries(self, key: str) -> list[int]:
+        """Return the offsets that the key's list of entries holds."""
+        begin = f"e {key} ".encode()
+        return sorted(int(value) for name, value in self.store.items() if name.startswith(begin))
 
     def parked(self, key: str) -> Parked | None:
         """Return how a key is parked."""

@@ -8,7 +8,7 @@ from agents.dead_letters import DETAIL_BYTES_MAX, TRACE_BYTES_MAX, Imprint, fail
 from agents.guarded import FailurePolicy
 from rebate_app.wire.failure_headers import texts_of
 
-from .small_lane import BUG, DECISIONS, DLT, PARKED, REFUSED, SENT, SmallLane
+from .small_lane import BUG, DECISIONS, DLT, FIRST, PARKED, REFUSED, SENT, SmallLane
 
 IMPRINT = Imprint("1.2.3", "abc", "http://w1", lambda: 1_700_000_000_000_000)
 
@@ -114,6 +114,8 @@ class TestBugs:
         assert lane.folded("a") == [0, 3, 7]
         assert lane.folded("b") == [1, 5]
         assert lane.folded("bad") == lane.folded("worse") == []
+        assert [lane.entries(key) for key in ("a", "b", "bad", "worse")] == [[0, 3, 7], [1, 5], [], []]
+        assert len(lane.to(FIRST)) == 1
         assert [int(message.value or b"") for message in lane.to(SENT)] == [0, 1, 3, 5, 7]
         assert [texts_of(letter.headers)["rebate-error-offset"] for letter in lane.to(DLT)] == ["2", "4"]
 
