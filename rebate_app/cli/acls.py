@@ -41,9 +41,8 @@ def grants(role: str, topics: Topics, scope: str) -> list[Grant]:
     states = (topics.lines_changelog, topics.accounts_changelog, topics.rules)
     if role == WORKER:
         return [
-            Grant((READ, WRITE, CONFIGS), "topic", sources + states + parked),
-            Grant((WRITE, CONFIGS), "topic", dead),
-            Grant((DESCRIBE, CONFIGS), "topic", (topics.decisions,)),
+            Grant((READ, WRITE, CONFIGS), "topic", (*sources, *states, *dead, topics.decisions)),
+            Grant((WRITE, CONFIGS), "topic", parked),
             Grant((READ,), "group", (scope,)),
             Grant((WRITE,), "transactional-id", (f"{scope}-",), prefixed=True),
         ]
@@ -53,6 +52,7 @@ def grants(role: str, topics: Topics, scope: str) -> list[Grant]:
         Grant((CREATE, READ, WRITE, CONFIGS), "topic", (*sources, topics.decisions)),
         Grant((CREATE, READ, CONFIGS), "topic", states + dead + parked),
         Grant((DESCRIBE,), "group", (scope,)),
+        Grant((WRITE,), "transactional-id", (f"{scope}-dlq-",), prefixed=True),
     ]
 
 

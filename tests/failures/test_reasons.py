@@ -7,7 +7,7 @@ import pytest
 from rebate_app.domain.reasons import INTERNAL_ERROR, REASONS, reason_of
 from rebate_app.wire.failure_headers import texts_of
 from tests.e2e.conftest import NewSystem
-from tests.rig.system import System, Worker, ask
+from tests.rig.system import Answer, System, Worker, ask
 
 from .poison import Poison, limit_of_suits, on_orders, on_user_log, order, profile, raw
 from .sending import audited, id_of, letters, now_ms, said, send, send_poison
@@ -95,6 +95,11 @@ class TestReasons:
         decided = said(system, "dlq", "discard", one, "--why", "a test", "--by", "ann", "--yes")["items"]
         assert decided == [{"id": one, "outcome": "discarded"}]
         assert one not in {row["id"] for row in said(system, "dlq", "list", "--open")["items"]}
+        self._by_http(base, [place for place in sent if place != one])
+        for words in (("list",), ("stats",), ("show", one)):
+            told = system.command("dlq", *words, url=worker.url)
+            assert told.returncode == 0, told.stderr
+            assert "unknown-kind" in told.stdout
         counted = said(system, "dlq", "stats")["items"]
         assert sum(row["open"] for row in counted) == len(sent) - 1
         assert sum(row["discarded"] for row in counted) == 1
@@ -102,6 +107,28 @@ class TestReasons:
         assert {row["key"] for row in parked} == {"buggy", "taobao:buggy"}
         assert ask(f"{base}?wish=1").status == ask(f"{base}/nonsense").status == 400
         assert ask(f"{base}/{system.topics.orders}%2F0%2F999999").status == 404
+
+    def _by_http(self, base: str, places: list[str]) -> None:
+        """Decide by HTTP what can be decided without changing anything."""
+
+        def post(ids: list[str], what: str, **wish: object) -> Answer:
+            path = ",".join(ids).replace("/", "%2F")
+            return ask(f"{base}/{path}/{what}", method="POST", body=raw(wish), seconds=20)
+
+        some = places[:20]
+        outcomes = post(some, "replay", by="ann", dry_run=True).body["items"]
+        assert [row["id"] for row in outcomes] == some
+        assert {row["outcome"] for row in outcomes} <= {"refused", "failed", "applied"}
+        assert post(["gone/0/1"], "replay", by="ann").body["items"] == [
+            {"id": "gone/0/1", "outcome": "unknown"}
+        ]
+        assert post(["gone/0/1"], "discard", by="ann", why="x").body["items"][0]["outcome"] == "unknown"
+        for wish in ({}, {"by": " "}, {"by": "ann", "hurry": True}):
+            assert post(some[:1], "replay", **wish).body["code"] == "invalid-wish"
+        assert post(some[:1], "discard", by="ann").body["code"] == "invalid-wish"
+        assert (
+            post([*places, *(f"x/0/{n}" for n in range(30))], "replay", by="ann").body["code"] == "invalid-id"
+        )
 
 
 def covering(code: str) -> str:

@@ -7,6 +7,7 @@ import json
 from rebate_app.wire.failure_headers import texts_of
 from tests.e2e.conftest import NewSystem
 from tests.rig.system import System, Worker, ask
+from tests.rig.waiting import wait_for
 
 from .poison import order, profile
 from .sending import audited, letters, said
@@ -69,9 +70,14 @@ class TestRelease:
         assert dry.returncode == 1, dry.stderr
         not_replayed = said(system, "dlq", "replay", "--key", BUGGY, "--yes")["items"]
         assert [row["outcome"] for row in not_replayed] == ["parked"]
-        metrics = ask(f"{worker.url}/metrics").body.decode()
+        metrics = _scrape(worker)
         assert _metric(metrics, "rebate_parked_keys", system.topics.user_log) == 1
         assert _metric(metrics, "rebate_parked_records", system.topics.user_log) == 11
+        wait_for(
+            lambda: _metric(_scrape(worker), "rebate_dead_letters_open", system.topics.orders) == 1,
+            30,
+            "open dead letters counted",
+        )
         copies = system.read(system.topics.user_log_parked)
         assert [copy.key for copy in copies] == [BUGGY.encode()] * 11
         waiting = ask(
@@ -101,6 +107,12 @@ class TestRelease:
 def _id(letter: object) -> str:
     told = texts_of(letter.headers)  # type: ignore[attr-defined]
     return f"{told['rebate-error-topic']}/{told['rebate-error-partition']}/{told['rebate-error-offset']}"
+
+
+def _scrape(worker: Worker) -> str:
+    raw = ask(f"{worker.url}/metrics").body
+    assert isinstance(raw, bytes)
+    return raw.decode()
 
 
 def _metric(text: str, name: str, topic: str) -> float:
