@@ -102,7 +102,8 @@ class GuardedSession:
         if value is not None and value.startswith(self._control_prefix):
             self._control(record, decode_control(value))
         elif record.key in self._parked:
-            refuse_too_much_parked(self._lot.tally, record, new_key=False)
+            if self._is_limited():
+                refuse_too_much_parked(self._lot.tally, record, new_key=False)
             self._lot.add(record, self._outbox)
         else:
             self._fold_or_refuse(record)
@@ -113,6 +114,9 @@ class GuardedSession:
         self._overlay.changes.update(self._lot.changes())
         self._count_good()
         self._overlay.put(WATCH_KEY, encode(self._watch))
+
+    def _is_limited(self) -> bool:
+        return self._policy.limited and not self._policy.overridden()
 
     def _count_good(self) -> None:
         see_good(self._watch, self._good)
@@ -125,7 +129,7 @@ class GuardedSession:
             self._good += counts
             return
         self._count_good()
-        limited = self._policy.limited and not self._policy.overridden()
+        limited = self._is_limited()
         parks = failure.is_bug and record.key is not None
         if limited and counts:
             refuse_too_many(self._watch, record, failure.fault.code)

@@ -18,6 +18,7 @@ from rebate_app.domain.worth import Worth, line_worth
 from rebate_app.wire.identifiers import match_line
 from rebate_app.wire.moments import format_moment
 from tables.order_lines import read_line
+from tables.parking import read_parked
 
 from .account_lists import date_or_none, settled_at
 from .api import Answer, Call, Desk, json_answer
@@ -56,6 +57,8 @@ async def read_order_line(desk: Desk, call: Call) -> Answer:
     said |= {"as_of": as_of(place), "at": format_moment(at)}
     if place.stale:
         said["stale"] = True
+    if read_parked(place.store, line) is not None:
+        said["under_review"] = True
     return json_answer(said)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.json import encode
 
 from agents.guarded import FailurePolicy
 from agents.limits import CONSECUTIVE_MAX, LETTERS_KEPT, PARKED_KEYS_MAX, WINDOW_RECORDS
@@ -151,13 +152,22 @@ class TestOverride:
 class TestParked:
     """A partition bears so many parked keys and records, and no more."""
 
+    def test_a_fold_without_a_worker_has_no_limit(self) -> None:
+        """An audit folds what a worker parked under an override."""
+        lane = SmallLane()
+        lane.broken = {b"u1"}
+        lane.send(b"u1")
+        lane.run()
+        lane.store.apply({TALLY_KEY: encode(Tally(keys=PARKED_KEYS_MAX + 1, records=200_000))}, 1)
+        lane.send(b"u1")
+        assert lane.run() is None
+        assert lane.tally.records == 200_001
+
     @pytest.mark.parametrize(
         "tally", [Tally(keys=PARKED_KEYS_MAX, records=5), Tally(keys=3, records=100_000)]
     )
     def test_one_more_stops(self, lane: SmallLane, tally: Tally) -> None:
         """Before the record that would be parked; others are still taken."""
-        from msgspec.json import encode
-
         lane.store.apply({TALLY_KEY: encode(tally)}, 1)
         lane.broken = {b"u1"}
         lane.send(b"u2")
