@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import RecordMetadata
 
@@ -108,7 +108,8 @@ class PartitionProducers:
             commit = asyncio.ensure_future(producer.commit_transaction())
             fault("commit-sent")
             await commit
-        except ProducerFenced as error:
+        except (ProducerFenced, IllegalOperation) as error:
+            # A fence that is noticed between two sends ends the transaction under the second one's feet.
             raise FencedError(f"another worker has taken {changelog}/{partition} over") from error
         return int(last.offset) + logged[-1][1] - 1
 

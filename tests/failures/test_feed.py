@@ -18,8 +18,8 @@ from tests.rig.system import System, Worker, ask
 from .poison import Poison, on_orders, on_user_log, order, raw
 from .sending import Row, audited, id_of, letters, now_ms, reasons, said, send
 
-LINES = 20_000 if FULL else 600
-POISON_ONE_IN = 100 if FULL else 20  # 1 % of the long feed; every kind at least once in the short one
+LINES = 20_000 if FULL else 300
+POISON_ONE_IN = 100 if FULL else 10  # 1 % of the long feed; every kind at least once in the short one
 USERS = 200 if FULL else 30
 KILLS = ("acknowledged", "commit-sent", "sent", "committed") if FULL else ("acknowledged",)
 PERCENT = 6_500
@@ -70,7 +70,7 @@ class TestFeed:
         """Killed between the dead letters' send and their commit; replayed twice: only mends change it."""
         rng = random.Random(SEED)
         feed = Feed(rng)
-        system: System = new_system()
+        system: System = new_system(REBATE_SESSION_TIMEOUT="6", REBATE_TRANSACTION_TIMEOUT="5")
         self._send_in_parts(system, feed)
         worker = system.start_worker(0)
         worker.wait_ready()

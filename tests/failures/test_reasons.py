@@ -8,6 +8,7 @@ from rebate_app.domain.reasons import INTERNAL_ERROR, REASONS, reason_of
 from rebate_app.wire.failure_headers import texts_of
 from tests.e2e.conftest import NewSystem
 from tests.rig.system import Answer, System, Worker, ask
+from tests.rig.waiting import wait_for
 
 from .poison import Poison, limit_of_suits, on_orders, on_user_log, order, profile, raw
 from .sending import audited, id_of, letters, now_ms, said, send, send_poison
@@ -100,11 +101,18 @@ class TestReasons:
             told = system.command("dlq", *words, url=worker.url)
             assert told.returncode == 0, told.stderr
             assert "unknown-kind" in told.stdout
+        open_letters = f'rebate_dead_letters_open{{topic="{system.topics.orders}"}}'
+        count = sum(place.startswith(system.topics.orders) for place in sent if place != one)
+        wait_for(
+            lambda: f"{open_letters} {count:.1f}".encode() in ask(f"{worker.url}/metrics").body, 30, "counted"
+        )
         counted = said(system, "dlq", "stats")["items"]
         assert sum(row["open"] for row in counted) == len(sent) - 1
         assert sum(row["discarded"] for row in counted) == 1
         parked = said(system, "dlq", "parked", url=worker.url)["items"]
         assert {row["key"] for row in parked} == {"buggy", "taobao:buggy"}
+        never = system.command("dlq", "release", "nobody", "--yes")
+        assert never.returncode == 1
         assert ask(f"{base}?wish=1").status == ask(f"{base}/nonsense").status == 400
         assert ask(f"{base}/{system.topics.orders}%2F0%2F999999").status == 404
 

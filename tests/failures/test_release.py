@@ -7,7 +7,6 @@ import json
 from rebate_app.wire.failure_headers import texts_of
 from tests.e2e.conftest import NewSystem
 from tests.rig.system import System, Worker, ask
-from tests.rig.waiting import wait_for
 
 from .poison import order, profile
 from .sending import audited, letters, said
@@ -27,7 +26,7 @@ class TestRelease:
 
     def test_one_user_and_one_line_wait_and_nobody_else(self, new_system: NewSystem) -> None:
         """The others' lag is 0 and their money right; released, the user's is what it has to be."""
-        system: System = new_system()
+        system: System = new_system(REBATE_STORE="rocksdb")
         bug = f"{BUGGY} {BUGGY_LINE}"
         worker = system.start_worker(0, REBATE_TEST_BUG=bug)
         worker.wait_ready()
@@ -39,15 +38,12 @@ class TestRelease:
         system.wait_idle()
         assert said(system, "lag")["total"] == 0
         self._reviewed(system, worker)
-        audited(system, worker.url)
-        refused = system.command("dlq", "release", BUGGY, "--by", "ann", "--yes", "--json")
-        assert refused.returncode == 0, refused.stderr
+        said(system, "dlq", "release", BUGGY, "--by", "ann", "--yes")
         system.wait_idle()
         assert balance(worker, BUGGY)["under_review"] is True  # the bug is still there
         found = [x for x in letters(system) if x.key == BUGGY.encode()]
         assert [texts_of(x.headers)["rebate-error-attempt"] for x in found] == ["1", "2"]
         assert len({texts_of(x.headers)["rebate-error-offset"] for x in found}) == 1
-        audited(system, worker.url)
         assert worker.stop() == 0
         self._mended(system)
 
@@ -66,18 +62,12 @@ class TestRelease:
         shown = said(system, "dlq", "show", _id(letter), url=worker.url)
         assert shown["today"]["outcome"] == "failed"
         assert shown["state"]["under_review"] is True
-        dry = system.command("dlq", "replay", "--key", BUGGY, "--dry-run", "--json", url=worker.url)
-        assert dry.returncode == 1, dry.stderr
+        said(system, "dlq", "replay", "--key", BUGGY, "--dry-run", url=worker.url, code=1)
         not_replayed = said(system, "dlq", "replay", "--key", BUGGY, "--yes")["items"]
         assert [row["outcome"] for row in not_replayed] == ["parked"]
         metrics = _scrape(worker)
         assert _metric(metrics, "rebate_parked_keys", system.topics.user_log) == 1
         assert _metric(metrics, "rebate_parked_records", system.topics.user_log) == 11
-        wait_for(
-            lambda: _metric(_scrape(worker), "rebate_dead_letters_open", system.topics.orders) == 1,
-            30,
-            "open dead letters counted",
-        )
         copies = system.read(system.topics.user_log_parked)
         assert [copy.key for copy in copies] == [BUGGY.encode()] * 11
         waiting = ask(
@@ -99,8 +89,6 @@ class TestRelease:
         assert balance(worker, "u3")["estimated"] == 9 * 650 + 1_950
         assert "under_review" not in balance(worker, BUGGY)
         assert {row["decision"] for row in said(system, "dlq", "list")["items"]} == {"replayed"}
-        never = system.command("dlq", "release", "nobody", "--yes", "--json")
-        assert never.returncode == 1
         audited(system, worker.url)
 
 

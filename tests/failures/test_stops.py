@@ -55,8 +55,9 @@ class TestLimit:
         rows = [(*BAD, now_ms())] * (CONSECUTIVE_MAX + 30)
         send(system, system.topics.orders, [(b"taobao:1", raw(order("taobao:1")), now_ms()), *rows])
         send(system, system.topics.orders, [(b"taobao:2", raw(order("taobao:2")), now_ms())])
-        for _ in range(2):
-            self._stops(system)
+        first = self._stops(system)
+        assert first.wait_exit(30) == 75
+        self._stops(system).stop()  # in its last seconds
         until = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()
         worker = system.start_worker(0, REBATE_DLQ_LIMIT_OVERRIDE_UNTIL=until)
         worker.wait_ready()
@@ -65,13 +66,13 @@ class TestLimit:
         assert ask(f"{worker.url}/v1/users/u1/balance").body["estimated"] == 2 * 650
         audited(system, worker.url)
 
-    def _stops(self, system: System) -> None:
+    def _stops(self, system: System) -> Worker:
         worker = system.start_worker(0)
         body = wait_for(lambda: self._halted(worker), 60, f"dlq-limit, see {worker.log}")
         assert f"with {CONSECUTIVE_MAX} it would be" in body["reason"]
-        assert worker.wait_exit(30) == 75
         assert "most often undecodable" in worker.log_text()
         assert len(letters(system)) == CONSECUTIVE_MAX - 1
+        return worker
 
     def _halted(self, worker: Worker) -> dict[str, str] | None:
         answer = ask(f"{worker.url}/readyz", seconds=1)
