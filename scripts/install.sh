@@ -27,5 +27,8 @@ fi
 
 pip=(.venv/bin/python -m pip --disable-pip-version-check --no-input --quiet)
 echo "Installing from requirements.lock ..." >&2
-"${pip[@]}" install --require-hashes -r requirements.lock
+# The lock file is the whole resolution. With --no-deps pip does not resolve again: it would meet an extra such as
+# coverage[toml], look at the newest release instead of the locked one, and refuse it for having no hash here.
+"${pip[@]}" install --no-deps --require-hashes -r requirements.lock
 "${pip[@]}" install --no-deps --no-build-isolation -e .
+"${pip[@]}" check >&2 # what --no-deps does not look at
