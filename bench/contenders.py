@@ -26,7 +26,7 @@ class Contender(Struct, frozen=True):
     accounts: Callable[[Run], str]
     store: str = "memory"
     exactly_once: bool = True
-    real: bool = False
+    feed: str = "toy"
     share: float = 1.0
     reads_committed: bool = True
     prepare: Callable[[Run], None] = lambda _: None
@@ -69,27 +69,60 @@ def _own_changelog(run: Run) -> str:
 OURS = "bench.ours"
 PRODUCT = "rebate_app"
 EVERYBODY = [
-    Contender("l1", "by hand, at least once", _by_hand("memory", exactly_once=False), _own_changelog,
-              exactly_once=False),
+    Contender(
+        "l1",
+        "by hand, at least once",
+        _by_hand("memory", exactly_once=False),
+        _own_changelog,
+        exactly_once=False,
+    ),
     Contender("l1x", "by hand, exactly once", _by_hand("memory", exactly_once=True), _own_changelog),
-    Contender("l1x-rocksdb", "by hand, exactly once, RocksDB", _by_hand("rocksdb", exactly_once=True),
-              _own_changelog, store="rocksdb"),
+    Contender(
+        "l1x-rocksdb",
+        "by hand, exactly once, RocksDB",
+        _by_hand("rocksdb", exactly_once=True),
+        _own_changelog,
+        store="rocksdb",
+    ),
     Contender("ours-toy", "ours", _ours(OURS, "memory"), _own_changelog),
     Contender("ours-toy-rocksdb", "ours, RocksDB", _ours(OURS, "rocksdb"), _own_changelog, store="rocksdb"),
     Contender("streams", "Kafka Streams, memory", peers.streams("memory"), peers.streams_accounts),
-    Contender("streams-rocksdb", "Kafka Streams, RocksDB", peers.streams("rocksdb"), peers.streams_accounts,
-              store="rocksdb"),
+    Contender(
+        "streams-rocksdb",
+        "Kafka Streams, RocksDB",
+        peers.streams("rocksdb"),
+        peers.streams_accounts,
+        store="rocksdb",
+    ),
     Contender("quix", "Quix Streams, RocksDB", peers.quix, peers.quix_accounts, store="rocksdb", share=0.25),
-    Contender("faust", "Faust as documented", peers.faust("at_least_once"), peers.faust_accounts,
-              exactly_once=False, share=0.02, reads_committed=False, prepare=peers.faust_topics),
-    Contender("faust-eos", "Faust as documented, exactly_once", peers.faust("exactly_once"),
-              peers.faust_accounts, share=0.02, prepare=peers.faust_topics),
-    Contender("l1x-real", "by hand, real domain", _by_hand("memory", exactly_once=True, fold="real"),
-              _own_changelog, real=True),
-    Contender("l1x-real-rocksdb", "by hand, real domain, RocksDB",
-              _by_hand("rocksdb", exactly_once=True, fold="real"), _own_changelog, store="rocksdb", real=True),
-    Contender("ours-real", "ours, real domain", _ours(PRODUCT, "memory"), _own_changelog, real=True),
-    Contender("ours-real-rocksdb", "ours, real domain, RocksDB", _ours(PRODUCT, "rocksdb"), _own_changelog,
-              store="rocksdb", real=True),
+    Contender(
+        "faust",
+        "Faust as documented",
+        peers.faust("at_least_once"),
+        peers.faust_accounts,
+        exactly_once=False,
+        share=0.02,
+        reads_committed=False,
+        prepare=peers.faust_topics,
+    ),
+    Contender(
+        "faust-eos",
+        "Faust as documented, exactly_once",
+        peers.faust("exactly_once"),
+        peers.faust_accounts,
+        share=0.02,
+        prepare=peers.faust_topics,
+    ),
+    *(
+        Contender(
+            f"{name}-{feed}{disk}", f"{title}, {about}", command, _own_changelog, store=store, feed=feed
+        )
+        for feed, about in (("life", "real domain"), ("paid", "real domain, new lines only"))
+        for store, disk in (("memory", ""), ("rocksdb", "-rocksdb"))
+        for name, title, command in (
+            ("l1x", "by hand", _by_hand(store, exactly_once=True, fold="real")),
+            ("ours", "ours", _ours(PRODUCT, store)),
+        )
+    ),
 ]
 BY_NAME = {contender.name: contender for contender in EVERYBODY}
