@@ -7,8 +7,10 @@ what drifts on the machine drifts for all of them. After each run the accounts h
 from __future__ import annotations
 
 import asyncio
-import json
 import time
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
 
 from msgspec import Struct, to_builtins
 
@@ -18,6 +20,7 @@ from .place import Place, Run, new_run
 from .process import Process, cpu_seconds, resident_bytes
 
 PRIMER = 2_000
+FEWEST = 1_000
 START_SECONDS_MAX = 120.0
 SLOWEST_ORDERS_PER_S = 100.0
 
@@ -83,6 +86,29 @@ def shown(measured: Measured) -> str:
     )
 
 
-def as_json(measured: Measured) -> str:
-    """Return the figures as one line of JSON."""
-    return json.dumps(to_builtins(measured))
+def compare(
+    where: Place, contenders: Sequence[Contender], count: int, rounds: int
+) -> dict[str, dict[str, Any]]:
+    """Run all contenders by turns; return medians by name, with every single run."""
+    runs: dict[str, list[Measured]] = {contender.name: [] for contender in contenders}
+    for _ in range(rounds):
+        for contender in contenders:
+            measured = measure(where, contender, max(FEWEST, int(count * contender.share)))
+            print(shown(measured), flush=True)
+            runs[contender.name].append(measured)
+    return {
+        contender.name: _medians(runs[contender.name])
+        | {
+            "title": contender.title,
+            "store": contender.store,
+            "feed": contender.feed,
+            "exactly_once": contender.exactly_once,
+            "runs": to_builtins(runs[contender.name]),
+        }
+        for contender in contenders
+    }
+
+
+def _medians(runs: Sequence[Measured]) -> dict[str, Any]:
+    names = ("orders", "orders_per_s", "cpu_s_per_100k", "broker_cpu_s_per_100k", "resident_mib")
+    return {name: median(getattr(run, name) for run in runs) for name in names}
