@@ -46,8 +46,7 @@ def svg(found: dict[str, Any]) -> str:
     scale = BAR_MAX / max(figure for _, _, figure in rows)
     height = TOP + ROW * len(rows) + 26
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'height="{height}" role="img" aria-label="Orders a second, exactly once">',
+        _opening(height),
         f"<style>{STYLE}</style>",
         '<text class="head" x="0" y="16">Orders a second, exactly once, both stages, one process</text>',
         f'<text class="small" x="0" y="33">{escape(_where(found))}</text>',
@@ -63,6 +62,13 @@ def svg(found: dict[str, Any]) -> str:
     foot = "The same fold for all but “real domain”; how it was measured: bench/README.md"
     parts += [f'<text class="small" x="0" y="{height - 6}">{foot}</text>', "</svg>"]
     return "\n".join(parts) + "\n"
+
+
+def _opening(height: int) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
+        f'height="{height}" role="img" aria-label="Orders a second, exactly once">'
+    )
 
 
 def _where(found: dict[str, Any]) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
 import time
 from collections.abc import Iterator
 from itertools import cycle
@@ -84,11 +83,8 @@ async def ask_for(
     began = time.perf_counter()
     all_of_them = []
     for number in range(connections):
-        _, connection = await loop.create_connection(
-            lambda number=number: Connection(requests, every_s, number * every_s / connections),
-            "127.0.0.1",
-            port,
-        )
+        connection = Connection(requests, every_s, number * every_s / connections)
+        await loop.create_connection(lambda made=connection: made, "127.0.0.1", port)  # type: ignore[misc]
         all_of_them.append(connection)
     await asyncio.sleep(seconds)
     took = time.perf_counter() - began
@@ -127,4 +123,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -10,15 +10,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
 import time
 from collections.abc import Iterator
 from itertools import count, islice
 
 from aiokafka import AIOKafkaProducer
 
-from .facts import DRAWN, fact_again, life
-from .orders import Row
+from .facts import fact_again, life
+from .orders import DRAWN, Row
 
 EVERY_S = 0.01
 
@@ -74,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -75,7 +75,7 @@ class Process:
         code = self.process.poll()
         if code is not None:
             tail = self.log.read_text(encoding="utf-8", errors="replace")[-2_000:]
-            raise RuntimeError(f"{self.process.args} ended with {code}:\n{tail}")
+            raise RuntimeError(f"{self.process.args!r} ended with {code}:\n{tail}")
 
     def cpu_seconds(self) -> float:
         """Return the processor time that it has used."""

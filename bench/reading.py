@@ -73,7 +73,7 @@ def answer(process: subprocess.Popen[str], seconds_max: float) -> Figures:
     """Return what it found."""
     said, _ = process.communicate(timeout=seconds_max)
     if process.returncode:
-        raise RuntimeError(f"{process.args} ended with {process.returncode}")
+        raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
     found: Figures = json.loads(said)
     return found
 
@@ -103,7 +103,7 @@ async def _probe(run: Run, worker: OurWorker, seconds: float) -> list[float]:
     producer = AIOKafkaProducer(bootstrap_servers=run.place.broker, acks="all", linger_ms=0)
     await producer.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", worker.port)
-    took = []
+    took: list[float] = []
     try:
         began = time.perf_counter()
         while time.perf_counter() - began < seconds:

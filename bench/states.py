@@ -19,9 +19,9 @@ from rebate_app.lane.store import MemoryStore, Store
 from rebate_app.lane.store_folder import StoreFolder
 
 from .contenders import OURS, PRODUCT
-from .facts import DRAWN, POSTINGS, fact, facts
+from .facts import POSTINGS, fact, facts
 from .job import FEEDS
-from .orders import PARTITIONS, Row
+from .orders import DRAWN, PARTITIONS, Row
 from .place import Place, Run, new_run
 from .process import resident_bytes
 from .reading import Figures, begin, fill, pour_orders
@@ -140,9 +140,9 @@ def two_workers(where: Place, *, events: int, rounds: int, feed: str = "life") -
     """Compare the processor time an order of one worker with that of two together, by turns."""
     costs: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(rounds):
-        for count in costs:
+        for count, measured in costs.items():
             with new_run(where, "workers") as run:
-                costs[count].append(_cost_of(run, count, events, feed))
+                measured.append(_cost_of(run, count, events, feed))
     one, two = median(costs[1]), median(costs[2])
     return {"one_us": one, "two_us": two, "ratio": two / one, "events": events}
 
