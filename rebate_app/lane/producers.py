@@ -13,19 +13,19 @@ from functools import lru_cache
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, ProducerFenced
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import RecordMetadata
 
 from rebate_app.wire.topics import STATE_BYTES_MAX
 
+from .clients import discard
 from .failures import FencedError
 from .outbox import Outgoing
 
 IN_TURN = 2
 Row = tuple[int | None, bytes | None, bytes | None, list[tuple[str, bytes]]]
 BATCH_BYTES_MAX = 512 * 1_024
-STOP_SECONDS_MAX = 2.0
 FaultPoint = Callable[[str], None]
 
 
@@ -61,23 +61,31 @@ class PartitionProducers:
     async def fence(self, fault: FaultPoint = _no_fault) -> None:
         """Initialise every id: older owners are fenced and their transactions ended when this returns."""
         await self.close()
-        self._producers = [
-            AIOKafkaProducer(
-                transactional_id=name,
-                transaction_timeout_ms=self._timeout_ms,
-                max_batch_size=BATCH_BYTES_MAX,
-                max_request_size=STATE_BYTES_MAX,
-                linger_ms=0,
-                **self._options,
-            )
-            for name in self._ids
-        ]
+        self._producers = [self._new_producer(name) for name in self._ids]
 
         async def initialise(producer: AIOKafkaProducer) -> None:
             await producer.start()
             fault("initialised-one")
 
-        await asyncio.gather(*(initialise(producer) for producer in self._producers))
+        starts = [asyncio.ensure_future(initialise(producer)) for producer in self._producers]
+        try:
+            await asyncio.gather(*starts)
+        except BaseException:
+            for start in starts:
+                start.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)  # nothing starts behind our back
+            await self.close()
+            raise
+
+    def _new_producer(self, name: str) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            transactional_id=name,
+            transaction_timeout_ms=self._timeout_ms,
+            max_batch_size=BATCH_BYTES_MAX,
+            max_request_size=STATE_BYTES_MAX,
+            linger_ms=0,
+            **self._options,
+        )
 
     async def commit(
         self,
@@ -131,15 +139,7 @@ class PartitionProducers:
     async def close(self) -> None:
         """End the producers; an open transaction is left to the next owner's fence."""
         producers, self._producers = self._producers, []
-        await asyncio.gather(*(_end(producer) for producer in producers))
-
-
-async def _end(producer: AIOKafkaProducer) -> None:
-    """Stop a producer; one that cannot flush loses its connections instead."""
-    try:
-        await asyncio.wait_for(producer.stop(), STOP_SECONDS_MAX)
-    except (TimeoutError, KafkaError):
-        await producer.client.close()
+        await asyncio.gather(*(discard(producer) for producer in producers))
 
 
 def _changelog_batches(
