@@ -27,6 +27,7 @@ IN_TURN = 2
 Row = tuple[int | None, bytes | None, bytes | None, list[tuple[str, bytes]]]
 BATCH_BYTES_MAX = 512 * 1_024
 FaultPoint = Callable[[str], None]
+Sent = asyncio.Future[Any]
 
 
 def _no_fault(point: str) -> None:
@@ -102,24 +103,27 @@ class PartitionProducers:
         """
         producer = self._producers[self._turn]
         self._turn = (self._turn + 1) % IN_TURN
+        batches = self._batches(producer, outgoing)
+        batches += _changelog_batches(producer, changelog, partition, changes)
+        sent: list[Sent] = []
         try:
             await producer.begin_transaction()
-            sent = [await _send(producer, *batch) for batch in self._batches(producer, outgoing)]
-            logged = [
-                await _send(producer, *batch)
-                for batch in _changelog_batches(producer, changelog, partition, changes)
-            ]
+            for batch in batches:
+                sent.append(await _send(producer, *batch))  # noqa: PERF401 - kept when a later one fails
             fault("sent")
-            await asyncio.gather(*(future for future, _ in sent))
-            last: RecordMetadata = (await asyncio.gather(*(future for future, _ in logged)))[-1]
+            acknowledged: list[RecordMetadata] = await asyncio.gather(*map(asyncio.shield, sent))
             fault("acknowledged")
             commit = asyncio.ensure_future(producer.commit_transaction())
+            sent.append(commit)
             fault("commit-sent")
             await commit
         except (ProducerFenced, IllegalOperation) as error:
             # A fence that is noticed between two sends ends the transaction under the second one's feet.
             raise FencedError(f"another worker has taken {changelog}/{partition} over") from error
-        return int(last.offset) + logged[-1][1] - 1
+        finally:
+            for future in sent:
+                future.add_done_callback(_seen)  # one failure tells enough, and these outlive a time-out
+        return int(acknowledged[-1].offset) + int(batches[-1][0].record_count()) - 1
 
     def _batches(
         self, producer: AIOKafkaProducer, outgoing: Sequence[Outgoing]
@@ -163,6 +167,13 @@ def _fill(producer: AIOKafkaProducer, rows: list[Row]) -> list[Any]:
     return batches
 
 
-async def _send(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> tuple[Any, int]:
+async def _send(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> Sent:
     batch.close()
-    return await producer.send_batch(batch, topic, partition=partition), batch.record_count()
+    sent: Sent = await producer.send_batch(batch, topic, partition=partition)
+    return sent
+
+
+def _seen(future: Sent) -> None:
+    """Take note of a future's exception, so that nobody is told that it was never retrieved."""
+    if not future.cancelled():
+        future.exception()
