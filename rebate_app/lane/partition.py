@@ -17,10 +17,10 @@ from aiokafka.errors import KafkaError
 from .buffer import ChunkBuffer
 from .chunk import Chunk
 from .computing import compute
-from .failures import BugError, FencedError, LaneError
+from .failures import BugError, FencedError, LaneError, LeaseLostError
 from .meters import StageMeter
 from .outbox import Outbox
-from .patience import Patience
+from .patience import Patience, Standstill
 from .ports import LaneEnvironment
 from .producers import PartitionProducers
 from .restore import RestoreStalledError, restore
@@ -31,7 +31,7 @@ from .warm import Warm
 
 OPENING, RUNNING, CLOSED = "opening", "running", "closed"
 
-RETRYABLE = (KafkaError, OSError, asyncio.TimeoutError, RestoreStalledError, StoreDamagedError)
+RETRYABLE = (KafkaError, OSError, LeaseLostError, RestoreStalledError, StoreDamagedError)
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,7 @@ class PartitionLane:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
-        self._progress_seen = (0, 0)
-        self._progress_at = time.monotonic()
+        self._standstill = Standstill()
         store.on_damage(self._arrived.set)
 
     @property
@@ -107,11 +106,17 @@ class PartitionLane:
         self.position = self.next_offset
         self._buffer.reset(self.position)
 
-    async def open_until_deadline(self) -> None:
-        """Open, with back-off and jitter while the broker is away; BrokerGoneError after the deadline."""
+    async def open_until_deadline(self, *, again: bool = False) -> None:
+        """Open, with back-off and jitter while the broker is away; BrokerGoneError after the deadline.
+
+        `again`: without a new assignment. Then only while the lease holds: who was frozen may have lost
+        the partition, and would take it from its new owner by fencing it.
+        """
         patience = Patience(self._environment.settings.broker_deadline)
         while True:
             try:
+                if again and not self._environment.lease_holds():
+                    raise LeaseLostError
                 return await self.open()
             except RETRYABLE as error:
                 log.warning("lane %s cannot open yet: %r", self.name, error)
@@ -163,11 +168,11 @@ class PartitionLane:
             self._environment.fenced(error)
         except LaneError as error:
             self._environment.fatal(error)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:
             log.exception("lane %s failed", self.name)
             self._environment.fatal(BugError(f"{self.name} failed: {error!r}"))
+        finally:
+            self._idle.set()  # nobody needs to wait for it any more
 
     async def _work(self) -> None:
         if self.store.damage is not None:
@@ -232,7 +237,7 @@ class PartitionLane:
         log.warning("lane %s begins again at the fence: %r", self.name, cause)
         self._meter.reopened()
         self._drop_buffer()
-        await self.open_until_deadline()
+        await self.open_until_deadline(again=True)
         if self.state == OPENING:
             self.state = RUNNING
             self._environment.seek(self.stage.source, self.partition, self.position)
@@ -245,12 +250,8 @@ class PartitionLane:
 
     def stuck_for(self, stable_end: int) -> float:
         """Return for how many seconds there has been work without progress; 0 while opening."""
-        now = time.monotonic()
-        progress = (self.position, self.next_offset)
         has_work = self.state == RUNNING and (self._buffer.records > 0 or self.position < stable_end)
-        if not has_work or progress != self._progress_seen:
-            self._progress_seen, self._progress_at = progress, now
-        return now - self._progress_at
+        return self._standstill.seconds((self.position, self.next_offset), has_work=has_work)
 
     async def drain(self, seconds_max: float) -> bool:
         """Finish what was submitted, at most that long; return whether all of it is committed."""
