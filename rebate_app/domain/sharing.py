@@ -29,12 +29,12 @@ def _buckets(worth: Worth, before: int, full: int, rest: int) -> Amounts:
 
 def buyer_amounts(rule: RuleVersion, worth: Worth, share_bps: int) -> Amounts:
     """Return the buyer's share of the line, bucket by bucket."""
-    return _buckets(
-        worth,
-        buyer_share(rule, worth.net, share_bps),
-        buyer_share(rule, worth.gross, share_bps),
-        buyer_share(rule, worth.rest, share_bps),
-    )
+    before = buyer_share(rule, worth.net, share_bps)
+    if worth.phase == OPEN:  # gross and rest are of no interest yet
+        return _buckets(worth, before, 0, 0)
+    gross, rest = worth.gross, worth.rest
+    full = buyer_share(rule, gross, share_bps)
+    return _buckets(worth, before, full, full if rest == gross else buyer_share(rule, rest, share_bps))
 
 
 def buyer_bonus(rule: RuleVersion, worth: Worth, share_bps: int) -> BonusTerms:

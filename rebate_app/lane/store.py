@@ -153,7 +153,8 @@ class MemoryStore:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the record's value, None when there is none."""
-        return self._open().get(key)
+        records = self._records
+        return self._open().get(key) if records is None else records.get(key)
 
     def apply(
         self, changes: Mapping[bytes, bytes | None], position: int, complete_at: float | None = None
@@ -198,10 +199,10 @@ class Overlay:
     it took. Both are for `warm`, once the chunk is committed.
     """
 
-    __slots__ = ("_base", "changes", "decoded", "taken", "warm")
+    __slots__ = ("_read", "changes", "decoded", "taken", "warm")
 
     def __init__(self, base: Readable, warm: Warm | None = None) -> None:
-        self._base = base
+        self._read = base.get
         self.warm = Warm() if warm is None else warm
         self.changes: dict[bytes, bytes | None] = {}
         self.decoded: dict[bytes, object] = {}
@@ -217,7 +218,7 @@ class Overlay:
         """Return the record as the chunk has it so far."""
         if key in self.changes:
             return self.changes[key]
-        return self._base.get(key)
+        return self._read(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a record within the chunk."""
