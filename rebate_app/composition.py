@@ -45,9 +45,7 @@ QUIET_LOGGERS = ("aiokafka", "faust", "mode", "asyncio")
 """Faust leaves the root logger at DEBUG, which costs a log record per send."""
 
 
-def create_app(
-    settings: Settings | None = None, *, make_stages: MakeStages = stages_of
-) -> RebateWorkerApp:
+def create_app(settings: Settings | None = None, *, make_stages: MakeStages = stages_of) -> RebateWorkerApp:
     """Return the app for these settings; ConfigurationError if they, the rules or the names do not fit.
 
     `make_stages`: other folds on the same topics and the same lane, for measuring the lane alone.
