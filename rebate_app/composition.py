@@ -49,7 +49,13 @@ def create_app(settings: Settings | None = None) -> RebateWorkerApp:
     options = client_options(settings)
     app = RebateWorkerApp(settings=settings, rules=rules, **_faust_settings(settings))
     by_source = {
-        stage.source: stage for stage in stages_of(settings, rules, _failure_policy(settings, topics, rules))
+        stage.source: stage
+        for stage in stages_of(
+            settings,
+            rules,
+            _failure_policy(settings, topics, rules),
+            since_ms=lambda: app.first_start.since_ms,
+        )
     }
     stages: list[Stage] = list(by_source.values())
     app.stores = StoreFolder(settings) if settings.store == "rocksdb" else None
