@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from rebate_app.domain.rules import RuleBook
 from rebate_app.lane.admin import BrokerUnavailableError, ensure_topics
 from rebate_app.lane.connection import client_options
 from rebate_app.lane.failures import HaltError, LaneError
+from rebate_app.lane.first_start import FirstStart, first_start
 from rebate_app.lane.lane import Lane
 from rebate_app.lane.registry import check_registry
 from rebate_app.lane.store_folder import StoreFolder
@@ -73,6 +75,7 @@ class RebateWorkerApp(faust.App):
     def __init__(self, *args: Any, settings: Settings, rules: RuleBook, **kwargs: Any) -> None:
         self.settings = settings
         self.rules = rules
+        self.first_start = FirstStart()
         self._ending = False
         super().__init__(*args, **kwargs)
 
@@ -108,6 +111,8 @@ class RebateWorkerApp(faust.App):
         await ensure_topics(self.settings)
         topics = Topics.of(self.settings)
         await check_registry(self.settings, topics, self.rules)
+        self.first_start = await first_start(self.settings, topics, time.time_ns() // 1_000_000)
+        log.info("events tell of records since %d ms", self.first_start.since_ms)
         if self.stores is not None:
             changelogs = [topics.lines_changelog, topics.accounts_changelog]
             await self.stores.prepare(client_options(self.settings), changelogs)
