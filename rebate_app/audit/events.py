@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from rebate_app.lane.outbox import Outgoing
 from rebate_app.lane.batches import partition_of
+from rebate_app.lane.outbox import Outgoing
 from rebate_app.wire.events import (
     BalanceChanged,
     DeadLetterOpened,
