@@ -108,8 +108,6 @@ class LanePlacement:
         """Return (ready, reason): joined, and every assigned partition restored and being processed."""
         if self._lane.halted is not None:
             return False, str(self._lane.halted)
-        if self._lane.settled:
-            return True, "ready"
         restoring = [lane for lane in self._lane.partitions.values() if lane.state != RUNNING]
         if restoring:
             done = [
@@ -117,4 +115,8 @@ class LanePlacement:
                 for lane in restoring
             ]
             return False, "restoring " + ", ".join(sorted(done)[:8])
-        return False, "joining the consumer group"
+        if not self._lane.settled:
+            return False, "joining the consumer group"
+        if not self._lane.lease_holds():
+            return False, "the consumer group has not heard of this worker lately"
+        return True, "ready"

@@ -137,7 +137,8 @@ def merge(state: LineState, fact: OrderFact, at: int) -> faults.Fault | bool:
         moment, kind = (fact.user_id, 0, 0, 0), "claim"
     if outcome is True:
         state.timeline.append((at, kind, *moment))
-        del state.timeline[:-TIMELINE_MAX]
+        if len(state.timeline) > TIMELINE_MAX:
+            del state.timeline[:-TIMELINE_MAX]
     return outcome
 
 

@@ -13,20 +13,21 @@ from functools import lru_cache
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, ProducerFenced
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import RecordMetadata
 
 from rebate_app.wire.topics import STATE_BYTES_MAX
 
+from .clients import discard
 from .failures import FencedError
 from .outbox import Outgoing
 
 IN_TURN = 2
 Row = tuple[int | None, bytes | None, bytes | None, list[tuple[str, bytes]]]
 BATCH_BYTES_MAX = 512 * 1_024
-STOP_SECONDS_MAX = 2.0
 FaultPoint = Callable[[str], None]
+Sent = asyncio.Future[Any]
 
 
 def _no_fault(point: str) -> None:
@@ -61,23 +62,31 @@ class PartitionProducers:
     async def fence(self, fault: FaultPoint = _no_fault) -> None:
         """Initialise every id: older owners are fenced and their transactions ended when this returns."""
         await self.close()
-        self._producers = [
-            AIOKafkaProducer(
-                transactional_id=name,
-                transaction_timeout_ms=self._timeout_ms,
-                max_batch_size=BATCH_BYTES_MAX,
-                max_request_size=STATE_BYTES_MAX,
-                linger_ms=0,
-                **self._options,
-            )
-            for name in self._ids
-        ]
+        self._producers = [self._new_producer(name) for name in self._ids]
 
         async def initialise(producer: AIOKafkaProducer) -> None:
             await producer.start()
             fault("initialised-one")
 
-        await asyncio.gather(*(initialise(producer) for producer in self._producers))
+        starts = [asyncio.ensure_future(initialise(producer)) for producer in self._producers]
+        try:
+            await asyncio.gather(*starts)
+        except BaseException:
+            for start in starts:
+                start.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)  # nothing starts behind our back
+            await self.close()
+            raise
+
+    def _new_producer(self, name: str) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            transactional_id=name,
+            transaction_timeout_ms=self._timeout_ms,
+            max_batch_size=BATCH_BYTES_MAX,
+            max_request_size=STATE_BYTES_MAX,
+            linger_ms=0,
+            **self._options,
+        )
 
     async def commit(
         self,
@@ -94,24 +103,27 @@ class PartitionProducers:
         """
         producer = self._producers[self._turn]
         self._turn = (self._turn + 1) % IN_TURN
+        batches = self._batches(producer, outgoing)
+        batches += _changelog_batches(producer, changelog, partition, changes)
+        sent: list[Sent] = []
         try:
             await producer.begin_transaction()
-            sent = [await _send(producer, *batch) for batch in self._batches(producer, outgoing)]
-            logged = [
-                await _send(producer, *batch)
-                for batch in _changelog_batches(producer, changelog, partition, changes)
-            ]
+            for batch in batches:
+                sent.append(await _send(producer, *batch))  # noqa: PERF401 - kept when a later one fails
             fault("sent")
-            await asyncio.gather(*(future for future, _ in sent))
-            last: RecordMetadata = (await asyncio.gather(*(future for future, _ in logged)))[-1]
+            acknowledged: list[RecordMetadata] = await asyncio.gather(*map(asyncio.shield, sent))
             fault("acknowledged")
             commit = asyncio.ensure_future(producer.commit_transaction())
+            sent.append(commit)
             fault("commit-sent")
             await commit
         except (ProducerFenced, IllegalOperation) as error:
             # A fence that is noticed between two sends ends the transaction under the second one's feet.
             raise FencedError(f"another worker has taken {changelog}/{partition} over") from error
-        return int(last.offset) + logged[-1][1] - 1
+        finally:
+            for future in sent:
+                future.add_done_callback(_seen)  # one failure tells enough, and these outlive a time-out
+        return int(acknowledged[-1].offset) + int(batches[-1][0].record_count()) - 1
 
     def _batches(
         self, producer: AIOKafkaProducer, outgoing: Sequence[Outgoing]
@@ -131,15 +143,7 @@ class PartitionProducers:
     async def close(self) -> None:
         """End the producers; an open transaction is left to the next owner's fence."""
         producers, self._producers = self._producers, []
-        await asyncio.gather(*(_end(producer) for producer in producers))
-
-
-async def _end(producer: AIOKafkaProducer) -> None:
-    """Stop a producer; one that cannot flush loses its connections instead."""
-    try:
-        await asyncio.wait_for(producer.stop(), STOP_SECONDS_MAX)
-    except (TimeoutError, KafkaError):
-        await producer.client.close()
+        await asyncio.gather(*(discard(producer) for producer in producers))
 
 
 def _changelog_batches(
@@ -163,6 +167,13 @@ def _fill(producer: AIOKafkaProducer, rows: list[Row]) -> list[Any]:
     return batches
 
 
-async def _send(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> tuple[Any, int]:
+async def _send(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> Sent:
     batch.close()
-    return await producer.send_batch(batch, topic, partition=partition), batch.record_count()
+    sent: Sent = await producer.send_batch(batch, topic, partition=partition)
+    return sent
+
+
+def _seen(future: Sent) -> None:
+    """Take note of a future's exception, so that nobody is told that it was never retrieved."""
+    if not future.cancelled():
+        future.exception()
