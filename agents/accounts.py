@@ -17,7 +17,13 @@ from rebate_app.domain.suspense import fold_bind, fold_cursor, fold_id_target
 from rebate_app.lane.outbox import Outbox, Outgoing
 from rebate_app.lane.stage import Record
 from rebate_app.lane.store import Overlay, Store
-from rebate_app.wire.internal import ForeignMessageError, decode_message, encode_message, is_internal
+from rebate_app.wire.internal import (
+    ForeignMessageError,
+    decode_message,
+    encode_message,
+    is_foreign,
+    is_internal,
+)
 from rebate_app.wire.topics import VERSION_PREFIX
 from rebate_app.wire.user_facts import decode_user
 from tables.accounts import COUNTERS, COUNTERS_KEY, AccountsChunk
@@ -104,7 +110,8 @@ class AccountsWork:
                 return
             outgoing = self._take_message(message, now)
         else:
-            outgoing = self._take_fact(decode_user(record.value, record.key, at), now)
+            fact = self._fact(record, at)
+            outgoing = [] if fact is None else self._take_fact(fact, now)
         for message in outgoing:
             key, value = encode_message(message, self._stage.app)
             self._outbox.send(self._stage.source, key, value, record.timestamp)
@@ -124,6 +131,15 @@ class AccountsWork:
             says = f"the message is for {message.to!r} and stands under another key"
             raise RefusedError([Fault(faults.KEY_MISMATCH, "", says)])
         return message
+
+    def _fact(self, record: Record, at: int) -> UserFact | None:
+        """Return a fact that others send, None for a message of another app that spells it in its own way."""
+        try:
+            return decode_user(record.value, record.key, at)
+        except RefusedError:
+            if is_foreign(record.value, self._stage.app):
+                return None
+            raise
 
     def _take_fact(self, fact: UserFact, now: Now) -> list[Message]:
         if isinstance(fact, Profile):
