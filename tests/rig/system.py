@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from rebate_app.broker import free_port
 from rebate_app.lane.admin import ensure_topics
+from rebate_app.lane.clients import started
 from rebate_app.settings import Settings, load_settings
 from rebate_app.wire.topics import Topics
 
@@ -74,7 +75,7 @@ class Worker:
         self.log = log
         self.environment = dict(environment)
         rigged = "REBATE_TEST_FAULT" in environment or "REBATE_TEST_BUG" in environment
-        app = "tests.rig.faults" if rigged else "rebate_app"
+        app = environment.get("REBATE_TEST_APP") or ("tests.rig.faults" if rigged else "rebate_app")
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "faust", "-A", app, "worker", "-l", "info"],
@@ -190,7 +191,7 @@ class System:
 
     def produce(self, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]) -> None:
         """Send records as any producer would, acknowledged."""
-        asyncio.run(_produce(self.settings.broker, topic, list(records)))
+        asyncio.run(produce(self.settings.broker, topic, list(records)))
 
     def read(self, topic: str, within: float = 30.0) -> list[Any]:
         """Return all committed records that a topic has now."""
@@ -226,20 +227,17 @@ class System:
                 worker.kill()
 
 
-async def _produce(broker: str, topic: str, records: list[tuple[bytes | None, bytes | None]]) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=broker, acks="all", enable_idempotence=True, linger_ms=5)
-    await producer.start()
-    try:
+async def produce(broker: str, topic: str, records: list[tuple[bytes | None, bytes | None]]) -> None:
+    """Send records as any producer would; return once all are acknowledged."""
+    sender = AIOKafkaProducer(bootstrap_servers=broker, acks="all", enable_idempotence=True, linger_ms=5)
+    async with started(sender) as producer:
         sent = [await producer.send(topic, value, key=key) for key, value in records]
         await asyncio.gather(*sent)
-    finally:
-        await producer.stop()
 
 
 async def _read(broker: str, topic: str, within: float) -> list[Any]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=broker, isolation_level="read_committed")
-    await consumer.start()
-    try:
+    reader = AIOKafkaConsumer(bootstrap_servers=broker, isolation_level="read_committed")
+    async with started(reader) as consumer:
         spots = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
         if not spots:
             await consumer._client.set_topics([topic])
@@ -253,8 +251,6 @@ async def _read(broker: str, topic: str, within: float) -> list[Any]:
                 for some in (await consumer.getmany(timeout_ms=50)).values():
                     records += some
         return sorted(records, key=lambda record: (record.partition, record.offset))
-    finally:
-        await consumer.stop()
 
 
 @contextmanager
