@@ -19,7 +19,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from rebate_app.lane.producers import partition_of
+from rebate_app.lane.batches import partition_of
 
 from .client import percentile
 from .facts import fact, people
