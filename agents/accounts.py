@@ -5,7 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from rebate_app.domain import faults
+from rebate_app.domain.account import Head
 from rebate_app.domain.attribution import is_attribution_id
+from rebate_app.domain.events import News
 from rebate_app.domain.facts import Bind, Profile, UserFact
 from rebate_app.domain.faults import Fault, RefusedError
 from rebate_app.domain.folding import Now, fold_profile, fold_target
@@ -28,13 +30,14 @@ from tables.accounts import COUNTERS, COUNTERS_KEY, AccountsChunk
 from tables.parking import read_tally
 
 from .guarded import Desk, FailurePolicy, GuardedSession, KnownBugs
+from .telling import Telling, headers_of, tell_balances, tell_lines
 
 NAME = "accounts"
 MILLISECOND_US = 1_000
 
 
 class AccountsStage(Struct, frozen=True):
-    """Stage 2: `rebate-user-log` → table `accounts`, and bonuses and forwarded lines to the same log."""
+    """Stage 2: `rebate-user-log` → table `accounts`; to the same log, bonuses and forwarded lines; events."""
 
     source: str
     changelog: str
@@ -46,12 +49,13 @@ class AccountsStage(Struct, frozen=True):
     name: str = NAME
     parked: str = "rebate-user-log-parked"
     failures: FailurePolicy = FailurePolicy()
+    telling: Telling = Telling()
 
     def session(
         self, overlay: Overlay, outbox: Outbox, known_bugs: KnownBugs | None = None
     ) -> GuardedSession:
         """Return the guarded work on one chunk."""
-        desk = Desk(self.app, self.dlt, self.parked)
+        desk = Desk(self.app, self.dlt, self.parked, self.telling)
         return GuardedSession(desk, self.failures, overlay, outbox, self.work, known_bugs)
 
     def work(self, overlay: Overlay, outbox: Outbox) -> AccountsWork:
@@ -82,11 +86,19 @@ class RulesInUse(RuleBook):
 class AccountsWork:
     """The work on records of one chunk of `rebate-user-log` (implements Work)."""
 
-    def __init__(self, stage: AccountsStage, overlay: Overlay, outbox: Outbox) -> None:
+    def __init__(
+        self, stage: AccountsStage, overlay: Overlay, outbox: Outbox, news: News | None = None
+    ) -> None:
         self._stage = stage
         self._outbox = outbox
         self._accounts = AccountsChunk(overlay)
         self._rules = RulesInUse(stage.rules)
+        self._news = News(stage.telling.since_ms() * MILLISECOND_US) if news is None else news
+        self._headers = headers_of(stage.app)
+
+    def successor(self, overlay: Overlay, outbox: Outbox) -> AccountsWork:
+        """Return the work that goes on, with the balances that are to be told at the chunk's end."""
+        return AccountsWork(self._stage, overlay, outbox, self._news.copy())
 
     def take(self, record: Record) -> None:
         """Fold one record into its account; RefusedError for what cannot be used."""
@@ -103,6 +115,11 @@ class AccountsWork:
         for message in outgoing:
             key, value = encode_message(message, self._stage.app)
             self._outbox.send(self._stage.source, key, value, record.timestamp)
+        telling = self._stage.telling
+        if self._news.lines:
+            tell_lines(self._news, telling.topic, self._headers, self._outbox)
+        if telling.singly:
+            self.conclude()
 
     def _decoded(self, record: Record) -> Message | None:
         """Return one of our own messages, None for another app's."""
@@ -138,7 +155,7 @@ class AccountsWork:
         to = message.to
         if isinstance(message, LineTarget) and is_attribution_id(to):
             return fold_id_target(self._accounts.attribution(to), message, now)
-        return fold_target(to, self._accounts.user(to), message, now, self._rules)
+        return fold_target(to, self._accounts.user(to), message, now, self._rules, self._news)
 
     def _moving(self, cause: Bind | Cursor, now: Now) -> list[Message]:
         """Fold what moves lines, and keep count of the ids that are not done (for `rebate lag --wait`)."""
@@ -152,6 +169,13 @@ class AccountsWork:
             messages = fold_cursor(records, cause, now)
         self._accounts.counters().moving += head.moving - before
         return messages
+
+    def conclude(self) -> None:
+        """Tell which balances have changed."""
+        tell_balances(self._news, self._head_of, self._stage.telling, self._headers, self._outbox)
+
+    def _head_of(self, user_id: str) -> Head:
+        return self._accounts.user(user_id).head()
 
     def finish(self) -> None:
         """Record the rule versions that were used for the first time; write the changed accounts."""

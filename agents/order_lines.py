@@ -21,6 +21,7 @@ from tables.order_lines import OrderLinesChunk
 from tables.parking import read_tally
 
 from .guarded import Desk, FailurePolicy, GuardedSession, KnownBugs
+from .telling import Telling
 
 NAME = "order-lines"
 MILLISECOND_US = 1_000
@@ -40,12 +41,13 @@ class OrderLinesStage(Struct, frozen=True):
     name: str = NAME
     parked: str = "order_topic-parked"
     failures: FailurePolicy = FailurePolicy()
+    telling: Telling = Telling()
 
     def session(
         self, overlay: Overlay, outbox: Outbox, known_bugs: KnownBugs | None = None
     ) -> GuardedSession:
         """Return the guarded work on one chunk."""
-        desk = Desk(self.app, self.dlt, self.parked)
+        desk = Desk(self.app, self.dlt, self.parked, self.telling)
         return GuardedSession(desk, self.failures, overlay, outbox, self.work, known_bugs)
 
     def work(self, overlay: Overlay, outbox: Outbox) -> OrderLinesWork:
@@ -69,6 +71,13 @@ class OrderLinesWork:
         self._fields = parse_user_id_fields(stage.user_id_fields)
         self._changed: dict[str, int] = {}  # facts by network: those that changed their line, and all others
         self._unchanged: dict[str, int] = {}
+
+    def successor(self, overlay: Overlay, outbox: Outbox) -> OrderLinesWork:
+        """Return the work that goes on; nothing here is told at the chunk's end."""
+        return OrderLinesWork(self._stage, overlay, outbox)
+
+    def conclude(self) -> None:
+        """Lines tell their accounts, not the world."""
 
     def take(self, record: Record) -> None:
         """Merge one fact into its line, tell the owner; RefusedError for what cannot be used."""

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 
-from rebate_app.lane.producers import partition_of
+from rebate_app.lane.batches import partition_of
 
 from .orders import Row
 

@@ -57,7 +57,9 @@ def built_streams() -> Path:
         command = ["mvn", "-B", "-C", "-ntp", "-q", "-f", str(sources[0]), "compile"]
         options = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-Dbench.target={target}"]
         subprocess.run(
-            [*command, *options, f"-DoutputDirectory={target / 'libs'}"], check=True, timeout=BUILD_SECONDS_MAX
+            [*command, *options, f"-DoutputDirectory={target / 'libs'}"],
+            check=True,
+            timeout=BUILD_SECONDS_MAX,
         )
         (target / "ready").touch()
     return target / "libs"
@@ -89,7 +91,16 @@ def quix_python() -> Path:
     if not (folder / "ready").exists():
         print("making the virtual environment of Quix Streams ...", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(requirements)]
+        command = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--require-hashes",
+            "-r",
+            str(requirements),
+        ]
         subprocess.run(command, check=True, timeout=BUILD_SECONDS_MAX)
         (folder / "ready").touch()
     return python
@@ -138,7 +149,9 @@ async def _create(broker: str, names: list[str]) -> None:
 
 def java_version() -> str:
     """Return what java says it is."""
-    said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=True, env=dict(os.environ))
+    said = subprocess.run(
+        ["java", "-version"], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
     return said.stderr.splitlines()[0]
 
 

@@ -136,4 +136,3 @@ def shown(measured: Measured) -> str:
 def as_json(measured: Measured) -> str:
     """Return the figures as one line of JSON."""
     return json.dumps(to_builtins(measured))
-

@@ -68,6 +68,11 @@ class Settings(BaseSettings):
     dlq_limit_override_until: AwareDatetime | None = Field(
         None, description="until this moment too many dead letters do not stop the worker"
     )
+    events_since: AwareDatetime | Literal["beginning"] | None = Field(
+        None,
+        description="events tell of records from this moment on; read only at an app's first start "
+        "(docs/events.md)",
+    )
     log_format: Literal["text", "json"] = Field("text", description="of the worker's log")
     sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
         "", description="SASL, if any"

@@ -10,10 +10,12 @@ import signal
 import socket
 import sys
 import threading
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
 import faust
+from aiokafka.errors import KafkaError
 from yarl import URL
 
 from rebate_app.dead_letters.open_letters import OpenLetters
@@ -21,12 +23,14 @@ from rebate_app.domain.rules import RuleBook
 from rebate_app.lane.admin import BrokerUnavailableError, ensure_topics
 from rebate_app.lane.connection import client_options
 from rebate_app.lane.failures import HaltError, LaneError
+from rebate_app.lane.first_start import FirstStart, first_start
 from rebate_app.lane.lane import Lane
 from rebate_app.lane.registry import check_registry
 from rebate_app.lane.store_folder import StoreFolder
 from rebate_app.order_service import OrderService
 from rebate_app.settings import (
     EXIT_CONFIGURATION,
+    EXIT_SOFTWARE,
     EXIT_TRY_AGAIN,
     EXIT_UNAVAILABLE,
     ConfigurationError,
@@ -62,6 +66,15 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
+def exit_code_of(error: BaseException) -> int:
+    """Return whose fault a failure is: ours (70), the configuration's (78), or the surroundings' (75)."""
+    if isinstance(error, LaneError):
+        return error.exit_code
+    if isinstance(error, ConfigurationError):
+        return EXIT_CONFIGURATION
+    return EXIT_TRY_AGAIN if isinstance(error, KafkaError | OSError) else EXIT_SOFTWARE
+
+
 class RebateWorkerApp(faust.App):
     """A Faust app that verifies its surroundings before it joins and never hangs at its end."""
 
@@ -73,8 +86,24 @@ class RebateWorkerApp(faust.App):
     def __init__(self, *args: Any, settings: Settings, rules: RuleBook, **kwargs: Any) -> None:
         self.settings = settings
         self.rules = rules
+        self.first_start = FirstStart()
         self._ending = False
         super().__init__(*args, **kwargs)
+
+    async def start(self) -> None:
+        """Start; whatever else fails than what `on_start` knows ends the process, with its own code."""
+        try:
+            await super().start()
+        except Exception as error:
+            log.exception("the worker cannot start")
+            leave(EXIT_TRY_AGAIN if self.should_stop else exit_code_of(error))
+
+    def _crash(self, reason: BaseException) -> None:
+        """End the worker when a part of Faust has crashed, which else ends with 1, or hangs."""
+        super()._crash(reason)
+        crash = LaneError(f"the worker has crashed: {reason!r}")
+        crash.exit_code = EXIT_TRY_AGAIN if self.should_stop else exit_code_of(reason)
+        self.fatal(crash)
 
     async def on_first_start(self) -> None:
         """Make the folder for this worker's files, parents included."""
@@ -108,6 +137,8 @@ class RebateWorkerApp(faust.App):
         await ensure_topics(self.settings)
         topics = Topics.of(self.settings)
         await check_registry(self.settings, topics, self.rules)
+        self.first_start = await first_start(self.settings, topics, time.time_ns() // 1_000_000)
+        log.info("events tell of records since %d ms", self.first_start.since_ms)
         if self.stores is not None:
             changelogs = [topics.lines_changelog, topics.accounts_changelog]
             await self.stores.prepare(client_options(self.settings), changelogs)
@@ -137,7 +168,11 @@ class RebateWorkerApp(faust.App):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, leave, EXIT_TRY_AGAIN)
         _leave_after(STOP_WITHIN_S, EXIT_TRY_AGAIN)
-        await super().stop()
+        try:
+            await super().stop()
+        except Exception:
+            log.exception("the worker cannot stop in order")
+            leave(EXIT_TRY_AGAIN)
 
     async def on_stop(self) -> None:
         """Close the producer for writes over HTTP."""

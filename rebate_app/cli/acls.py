@@ -42,7 +42,7 @@ def grants(role: str, topics: Topics, scope: str) -> list[Grant]:
     if role == WORKER:
         return [
             Grant((READ, WRITE, CONFIGS), "topic", (*sources, *states, *dead, topics.decisions)),
-            Grant((WRITE, CONFIGS), "topic", parked),
+            Grant((WRITE, CONFIGS), "topic", (*parked, topics.events)),
             Grant((READ,), "group", (scope,)),
             Grant((WRITE,), "transactional-id", (f"{scope}-",), prefixed=True),
         ]
@@ -50,7 +50,7 @@ def grants(role: str, topics: Topics, scope: str) -> list[Grant]:
         return [Grant((WRITE, CONFIGS), "topic", sources)]
     return [
         Grant((CREATE, READ, WRITE, CONFIGS), "topic", (*sources, topics.decisions)),
-        Grant((CREATE, READ, CONFIGS), "topic", states + dead + parked),
+        Grant((CREATE, READ, CONFIGS), "topic", (*states, *dead, *parked, topics.events)),
         Grant((DESCRIBE,), "group", (scope,)),
         Grant((WRITE,), "transactional-id", (f"{scope}-dlq-",), prefixed=True),
     ]

@@ -194,6 +194,9 @@ def _merge_said(said: list[Said], version: Version, by: Attribution | None) -> b
     """Keep each member's newest value: newest group first, shadowed members and groups dropped."""
     if by is None or by == NOTHING_SAID:
         return False
+    if not said:
+        said.append(Said(version, by))
+        return True
     if len(said) == 1:  # as nearly always: the same members again, said later or not
         only = said[0]
         if by == only.by:

@@ -7,7 +7,7 @@ dropping the overlay is all that undoing takes. The store on disk is apart, in s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, cast
 
 from msgspec import Struct
 from msgspec.json import Decoder, encode
@@ -162,11 +162,14 @@ class MemoryStore:
         """Take changes, None deletes, and the changelog position reached."""
         records = self._open()
         watermark = watermark_after(changes, self._watermark)
-        for key, value in changes.items():
-            if value is None:
-                records.pop(key, None)
-            else:
-                records[key] = value
+        if None in changes.values():
+            for key, value in changes.items():
+                if value is None:
+                    records.pop(key, None)
+                else:
+                    records[key] = value
+        else:
+            records.update(cast("Mapping[bytes, bytes]", changes))
         self._watermark = watermark
         self.position = position
         self.complete_at = self.complete_at if complete_at is None else complete_at

@@ -169,9 +169,9 @@ class TestLateTargets:
         """A newer one is known already."""
         record = AccountLine(1, 0, "jd:1")
         worth = Worth(OPEN, "paid", 1, 100)
-        assert take_target(record, LineTarget("u1", "jd:1", "", 7, 7, worth))
-        assert not take_target(record, LineTarget("u1", "jd:1", "", 6, 6, None))
-        assert not take_target(record, LineTarget("u1", "jd:1", "", 7, 7, worth))
+        assert take_target(record, LineTarget("u1", "jd:1", "", 7, 7, worth), ">")
+        assert not take_target(record, LineTarget("u1", "jd:1", "", 6, 6, None), ">")
+        assert not take_target(record, LineTarget("u1", "jd:1", "", 7, 7, worth), ">")
         assert record.effective() is not None
 
     def test_a_message_that_comes_again_changes_nothing(self) -> None:
