@@ -56,6 +56,7 @@ class Lane:
         self.figures = Figures() if figures is None else figures
         self.stages = {stage.source: stage for stage in stages}
         self.partitions: dict[tuple[str, int], PartitionLane] = {}
+        self.turn = asyncio.Lock()
         self.settled = False  # whether the last assignment is open and running
         self.halted: HaltError | None = None  # the limit that ends this worker
         self._fatal = fatal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ class LaneEnvironment(Protocol):
     settings: Settings
     client_options: Mapping[str, Any]
     figures: Figures
+    turn: asyncio.Lock  # held by the partition that computes
 
     async def source_offsets(self, topic: str, partition: int) -> tuple[int, int, int | None]:
         """Return (log start, end, offset committed by the group or None)."""
