@@ -28,11 +28,11 @@ run: install ## run a local Apache Kafka, one worker and the sample orders, unti
 
 # Processes that the tests start are measured too: coverage starts itself in them (its .pth file).
 # The suite waits for processes more than it computes, so several run at once, each with its own Kafka.
-JOBS ?= 3
+JOBS ?= 4
 test: install lint ## run all checks and all tests, with the coverage that we promise
 	@rm -f .coverage .coverage.*
 	COVERAGE_FILE="$(CURDIR)/.coverage" COVERAGE_PROCESS_START="$(CURDIR)/pyproject.toml" \
-	  $(BIN)/coverage run -m pytest -q -n $(JOBS) --dist loadscope
+	  $(BIN)/coverage run -m pytest -q -n $(JOBS) --dist loadscope --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=95
 	$(BIN)/coverage report --skip-covered --include='rebate_app/domain/*' --fail-under=100
