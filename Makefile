@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help install jars run test test-fast lint fmt docs bench-domain chaos bench lock clean
+.PHONY: help install jars run test test-fast lint fmt docs bench-domain chaos bench bench-quick lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -59,8 +59,11 @@ docs: install ## write the generated pages anew
 	$(BIN)/python -m rebate_app.failures_page > docs/failures.md
 	$(BIN)/python -m rebate_app.web.catalogue docs/http.md
 
-bench: install ## measure the whole way, with a real broker
-	@$(BIN)/python -m bench.pipeline
+bench: install ## measure everything beside its peers, with a real broker (hours; bench/README.md)
+	@$(BIN)/python -m bench.run
+
+bench-quick: install ## the same rows at small size, in under three minutes
+	@$(BIN)/python -m bench.run --quick
 
 chaos: install ## the long version of the tests that kill and freeze processes
 	REBATE_CHAOS=full $(BIN)/python -m pytest -m chaos
