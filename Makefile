@@ -57,6 +57,7 @@ docs: install ## write the generated pages anew
 	$(BIN)/python -m rebate_app.metrics.page > docs/metrics.md
 	$(BIN)/python -m rebate_app.settings_page > docs/configuration.md
 	$(BIN)/python -m rebate_app.failures_page > docs/failures.md
+	$(BIN)/python -m rebate_app.wire.events_page > docs/schemas/rebate-event-1.json
 	$(BIN)/python -m rebate_app.web.catalogue docs/http.md
 
 bench: install ## measure everything beside its peers, with a real broker (hours; bench/README.md)
