@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help install jars run test test-fast lint fmt docs bench-domain chaos bench bench-quick lock clean
+.PHONY: help install jars run test test-fast lint fmt docs bench-domain chaos mutants bench bench-quick lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -68,6 +68,9 @@ bench-quick: install ## the same rows at small size, in under three minutes
 
 chaos: install ## the long version of the tests that kill and freeze processes
 	REBATE_CHAOS=full $(BIN)/python -m pytest -m chaos
+
+mutants: install ## plant each way of going wrong, and prove that a test fails
+	$(BIN)/python -m tests.mutants.prove
 
 lock: ## resolve pyproject.toml into the lock files again (needs uv)
 	@scripts/lock.sh
