@@ -1,4 +1,4 @@
-"""Receive webhooks: check who sent them, and take each event once. `SECRET=… python webhook_receiver.py 8080`."""
+"""Receive webhooks: check who sent them, take each event once. `SECRET=… python webhook_receiver.py 8080`."""
 
 import hashlib
 import hmac

@@ -19,7 +19,9 @@ from .show import progress, table
 
 T = TypeVar("T")
 LISTED = 100
-topic_option = click.option("--topic", type=click.Choice(["orders", "user-log"]), help="Of one source only.")
+topic_option = click.option(
+    "--topic", type=click.Choice(["orders", "user-log", "events"]), help="Of one source only."
+)
 by_option = click.option("--by", envvar="USER", default="operator", show_envvar=True, help="Who decides.")
 
 

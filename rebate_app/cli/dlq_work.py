@@ -92,7 +92,15 @@ def filter_of(
 def source_of(settings: Settings, topic: str | None) -> str | None:
     """Return the real name of a source."""
     topics = Topics.of(settings)
-    return None if topic is None else {"orders": topics.orders, "user-log": topics.user_log}[topic]
+    return (
+        None
+        if topic is None
+        else {
+            "orders": topics.orders,
+            "user-log": topics.user_log,
+            "events": topics.events,
+        }[topic]
+    )
 
 
 def _place(text: str) -> Place:

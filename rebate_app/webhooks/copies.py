@@ -19,7 +19,7 @@ from rebate_app.wire.failure_headers import Header, Place, parse_place, texts_of
 from rebate_app.wire.moments import format_moment
 
 PREFIX = "rebate-webhook-"
-APP = PREFIX + "app"  # several apps may send the events of one cluster, each to its own URL
+APP = names.DELIVERED_BY
 ORIGIN = PREFIX + "origin"  # where the event stands in rebate-events
 ATTEMPTS = PREFIX + "attempt"  # how many there were
 FIRST_AT = PREFIX + "first-at"

@@ -21,10 +21,11 @@ from rebate_app.wire.topics import Topics
 
 from .backlog import read_backlog
 from .deliverer import Deliverer, Surroundings
+from .deliveries import Plan
 from .gate import Gate
 from .meter import WebhookMeter, read_webhooks
 from .post import Poster
-from .queues import Plan, Queues
+from .queues import Queues
 from .sender import CopySender
 from .switch import Switch, follow_switch
 
@@ -155,6 +156,8 @@ class Courier:
         for number in sorted(numbers):
             queues[number].begin(starts[self._plan.events, number])
             at = {topic: starts[topic, number] for topic in self.topics}
+            waiting = len(queues[number])
+            log.info("webhooks/%d begins at %s, %d wait", number, list(at.values()), waiting)
             self._deliverers[number] = Deliverer(number, queues[number], at, self._around)
         try:
             yield list(self._deliverers.values())

@@ -8,6 +8,7 @@ a window, and its partition is paused once the window is full.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -17,12 +18,14 @@ from msgspec import Struct
 
 from rebate_app.lane.chunk import Chunk
 from rebate_app.lane.outbox import Outgoing
+from rebate_app.lane.stage import Record
 
 from .copies import Mark, Undelivered, copy_of, dead_letter_of, mark_of
+from .deliveries import DELIVERED, NEEDED, REFUSED, STALE, Attempt, Copy, Plan, Release
 from .gate import Gate
 from .meter import WebhookMeter
 from .post import Answered
-from .queues import DELIVERED, REFUSED, Attempt, Copy, Plan, Queues, Release
+from .queues import Queues
 from .sender import Sender
 from .window import Window
 
@@ -114,10 +117,9 @@ class Deliverer:
             if wait_s == 0:
                 await asyncio.sleep(0)
                 continue
-            try:
-                await asyncio.wait_for(self._changed.wait(), wait_s)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
 
     async def part(self) -> None:
         """Take nothing more, and wait a moment for what is under way."""
@@ -143,13 +145,17 @@ class Deliverer:
             retry = topic in self._around.plan.retries
             while window.waiting and taken < TAKEN_AT_ONCE_MAX and self._may_take(retry=retry):
                 record = window.waiting[0]
-                if retry and self._due_in_ms(window) > 0 and self.queues.is_needed(record):
+                if retry and not self._may_go(window, record):
                     break
                 self.queues.arrived(window.take())
                 self._act()
                 taken += 1
             self._read_on(window)
         return taken >= TAKEN_AT_ONCE_MAX
+
+    def _may_go(self, window: Window, record: Record) -> bool:
+        judged = self.queues.judge(record)
+        return judged == STALE or (judged == NEEDED and self._due_in_ms(window) <= 0)
 
     def _may_take(self, *, retry: bool) -> bool:
         if self._flying >= FLYING_MAX:
@@ -174,7 +180,8 @@ class Deliverer:
             for topic, window in self.windows.items()
             if topic in self._around.plan.retries and window.waiting
         ]
-        return max(0.001, min(due) / 1_000) if due else None
+        ahead = [in_ms for in_ms in due if in_ms > 0]  # what is due and unclear waits for its acknowledgement
+        return min(ahead) / 1_000 if ahead else None
 
     # -- doing
 

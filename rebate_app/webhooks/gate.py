@@ -8,6 +8,7 @@ order of events, which does not change by it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -85,10 +86,9 @@ class Gate:
         try:
             while (wait_s := None if self._paused else self.circuit.wait_s(self._clock())) != 0:
                 self._changed.clear()
-                try:
-                    await asyncio.wait_for(self._changed.wait(), wait_s)
-                except TimeoutError:
-                    continue
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._changed.wait()
         except BaseException:
             self._room.release()
             raise

@@ -21,9 +21,10 @@ from rebate_app.metrics.catalogue import (
 )
 from rebate_app.metrics.figures import Figures, Sample
 
+from .deliveries import DELIVERED, Copy, Plan
 from .gate import Gate
 from .post import Answered
-from .queues import DELIVERED, Copy, Plan, Queues
+from .queues import Queues
 
 DELAYS = ("10s", "1m", "10m")
 

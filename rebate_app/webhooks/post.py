@@ -20,7 +20,7 @@ from yarl import URL
 from rebate_app.settings import Settings
 
 from .addresses import AddressRefusedError, checked_connector, require_allowed
-from .queues import DELIVERED, REFUSED, RETRY
+from .deliveries import DELIVERED, REFUSED, RETRY
 from .signing import headers_of
 
 CONNECT_S = 3.0

@@ -14,74 +14,34 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from msgspec import Struct
-
 from rebate_app.domain.reasons import WEBHOOK_EXHAUSTED, WEBHOOK_REFUSED
 from rebate_app.lane.stage import Record
 from rebate_app.wire.failure_headers import Place
 
 from .copies import Event, Line, Mark, Travel, event_of, place_of, read_copy
+from .deliveries import (
+    COPYING,
+    DEAD,
+    DELIVERED,
+    FLYING,
+    NEEDED,
+    REFUSED,
+    RESTING,
+    STALE,
+    UNCLEAR,
+    Action,
+    Attempt,
+    Copy,
+    Delivery,
+    Plan,
+    Release,
+)
 
-RESTING, FLYING, COPYING = "resting", "flying", "copying"
-NOWHERE, DEAD = -1, -2
 #: How many events of one user may wait in memory behind the one that is under way; the others are put into
 #: a retry topic, so that one busy user does not fill the window that all share.
 BEHIND_MAX = 100
 #: A mark after so many events that were delivered out of memory: what a crash may repeat of them.
 UNMARKED_MAX = 100
-DELIVERED, RETRY, REFUSED = "delivered", "retry", "refused"
-
-
-class Delivery(Struct, eq=False):
-    """An event that is not done. `live`: the record at `stands` was read and waits to be released.
-
-    `level`: the retry topic in which it stands or is being copied to, NOWHERE before, DEAD for a dead letter.
-    `event`: None while it is on the broker only.
-    """
-
-    line: Line
-    travel: Travel
-    stands: Place
-    event: Event | None
-    live: bool = False
-    state: str = RESTING
-    level: int = NOWHERE
-
-
-class Attempt(Struct, frozen=True, eq=False):
-    """Send the event; then `finished`."""
-
-    delivery: Delivery
-    event: Event
-
-
-class Copy(Struct, frozen=True, eq=False):
-    """Write the event into the retry topic `level`, or as a dead letter for `reason`; then `copied`."""
-
-    delivery: Delivery
-    event: Event
-    travel: Travel
-    level: int
-    reason: str = ""
-
-
-class Release(Struct, frozen=True):
-    """That record is not needed any more."""
-
-    place: Place
-
-
-Action = Attempt | Copy | Mark | Release
-
-
-class Plan(Struct, frozen=True):
-    """The names and bounds that the order depends on. Times in ms; `kept_bytes_max` of bodies in memory."""
-
-    events: str
-    retries: tuple[str, ...]
-    app: str
-    give_up_after: int
-    kept_bytes_max: int = 4 * 2**20
 
 
 class Queues:
@@ -153,17 +113,25 @@ class Queues:
 
     # -- what happens
 
-    def is_needed(self, record: Record) -> bool:
-        """Whether a record of a retry topic has anything to wait for."""
+    def judge(self, record: Record) -> str:
+        """Return whether a record of a retry topic has anything to wait for, NEEDED or STALE.
+
+        UNCLEAR: it may be the copy that is under way, read before it was acknowledged to us.
+        """
         told = read_copy(record, self._plan.app)
-        if isinstance(told, Travel):
-            known = self._known.get(told.origin)
-            place = place_of(record)
-            return known.stands == place if known is not None else told.origin == place
-        return told is not None
+        if isinstance(told, Mark):
+            return NEEDED
+        if told is None:
+            return STALE
+        known, place = self._known.get(told.origin), place_of(record)
+        if known is None:
+            return NEEDED if told.origin == place else STALE
+        if known.state == COPYING:
+            return UNCLEAR
+        return NEEDED if known.stands == place else STALE
 
     def arrived(self, record: Record) -> None:
-        """Take a record: of rebate-events in order, of a retry topic once it is due."""
+        """Take a record: of rebate-events in order, of a retry topic once it is due, unless it is unclear."""
         if record.topic == self._plan.events:
             self._event_arrived(record)
         else:

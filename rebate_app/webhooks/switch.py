@@ -1,7 +1,8 @@
 """Pause and resume, for all workers and for good: a record among the decisions of operators.
 
 Law: the newest record of this app holds, also for workers that start later; a worker knows it before its
-first attempt. It is kept where dead letters' decisions are, which every worker may read and every operator write.
+first attempt. It is kept where dead letters' decisions are, which every worker may read and every operator
+write.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A world for the order of webhooks: logs made of lists, a receiver, time, and crashes at any moment.
 
 Only what a broker and a receiver promise is modelled: what is acknowledged stands in the log; what was not
-may stand there too, also after somebody else has taken over; a request that was sent may arrive, answered or not.
+may stand there too, also after somebody else has taken over; a request that was sent may arrive, answered or
+not.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from rebate_app.lane.chunk import Chunk
 from rebate_app.lane.outbox import Outgoing
 from rebate_app.lane.stage import Record
 from rebate_app.webhooks.copies import Event, Mark, Travel, Undelivered, copy_of, dead_letter_of, mark_of
-from rebate_app.webhooks.queues import DELIVERED, Attempt, Copy, Plan, Queues, Release
+from rebate_app.webhooks.deliveries import DELIVERED, NEEDED, UNCLEAR, Attempt, Copy, Plan, Release
+from rebate_app.webhooks.queues import Queues
 from rebate_app.webhooks.window import Window
 from rebate_app.wire.failure_headers import Place, texts_of
 from tests.list_lane import LogRecord
@@ -25,13 +27,20 @@ DELAYS_MS = (10_000, 60_000, 600_000)
 GIVE_UP_MS = 3_000_000
 
 
+class Sent(Struct):
+    """A record that is under way; `place`: where it stands, once it does, acknowledged or not."""
+
+    action: Copy | Mark
+    place: Place | None = None
+
+
 class Session(Struct):
     """One owner of the partition."""
 
     queues: Queues
     windows: dict[str, Window]
     attempts: list[Attempt]
-    copies: list[Copy | Mark]
+    copies: list[Sent]
 
 
 class World:
@@ -81,7 +90,7 @@ class World:
             elif isinstance(action, Attempt):
                 self.session.attempts.append(action)
             else:
-                self.session.copies.append(action)
+                self.session.copies.append(Sent(action))
 
     def read(self, topic: str) -> bool:
         """Take the next record of a topic, if there is one and it is due."""
@@ -93,8 +102,10 @@ class World:
         if not window.waiting:
             return False
         record = window.waiting[0]
-        if topic in RETRIES and self.session.queues.is_needed(record) and self.due_at(record) > self.now:
-            return False
+        if topic in RETRIES:
+            judged = self.session.queues.judge(record)
+            if judged == UNCLEAR or (judged == NEEDED and self.due_at(record) > self.now):
+                return False
         self.session.queues.arrived(window.take())
         self.act()
         return True
@@ -117,11 +128,15 @@ class World:
         self.received.append((attempt.event.key, int(attempt.event.value)))
 
     def acknowledge(self, index: int) -> None:
-        """Let the broker acknowledge a copy that is under way."""
-        action = self.session.copies.pop(index % len(self.session.copies))
-        place = self.append(self.written(action))
-        if isinstance(action, Copy):
-            self.session.queues.copied(action.delivery, place)
+        """Let a copy that is under way arrive, or if it has, let the broker acknowledge it."""
+        index %= len(self.session.copies)
+        sent = self.session.copies[index]
+        if sent.place is None:
+            sent.place = self.append(self.written(sent.action))
+            return
+        del self.session.copies[index]
+        if isinstance(sent.action, Copy):
+            self.session.queues.copied(sent.action.delivery, sent.place)
         self.act()
 
     def written(self, action: Copy | Mark) -> Outgoing:
@@ -143,11 +158,11 @@ class World:
         for attempt in self.session.attempts:
             if next(told):
                 self.receive(attempt)
-        for action in self.session.copies:
-            if next(told):
-                self.append(self.written(action))
-            elif next(told):
-                self.late.append(self.written(action))
+        for sent in self.session.copies:
+            if sent.place is None and next(told):
+                self.append(self.written(sent.action))
+            elif sent.place is None and next(told):
+                self.late.append(self.written(sent.action))
         self.take_over()
 
     def arrive_late(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rebate_app.webhooks.queues import DELIVERED, REFUSED, RETRY
+from rebate_app.webhooks.deliveries import DELIVERED, REFUSED, RETRY
 
 from .model import EVENTS, RETRIES, World
 
