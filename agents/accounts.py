@@ -9,7 +9,7 @@ from rebate_app.domain.attribution import is_attribution_id
 from rebate_app.domain.facts import Bind, Profile, UserFact
 from rebate_app.domain.faults import Fault, RefusedError
 from rebate_app.domain.folding import Now, fold_profile, fold_target
-from rebate_app.domain.messages import BonusTarget, Cursor, LineTarget, Message
+from rebate_app.domain.messages import Cursor, LineTarget, Message
 from rebate_app.domain.rules import RuleBook, RuleVersion
 from rebate_app.domain.suspense import fold_bind, fold_cursor, fold_id_target
 from rebate_app.lane.outbox import Outbox, Outgoing
@@ -68,7 +68,7 @@ class RulesInUse(RuleBook):
     def in_force(self, paid_at: int) -> RuleVersion | None:
         """Return the version in force, and note it."""
         version = super().in_force(paid_at)
-        if version is not None:
+        if version is not None and version.version not in self.used:
             self.used[version.version] = version
         return version
 
@@ -88,7 +88,9 @@ class AccountsWork:
         now = Now(record.offset, at)
         if is_internal(record.value):
             message = self._decoded(record)
-            outgoing = [] if message is None else self._take_message(message, now)
+            if message is None:
+                return
+            outgoing = self._take_message(message, now)
         else:
             outgoing = self._take_fact(decode_user(record.value, record.key, at), now)
         for message in outgoing:
@@ -117,12 +119,10 @@ class AccountsWork:
     def _take_message(self, message: Message, now: Now) -> list[Message]:
         if isinstance(message, Cursor):
             return self._moving(message, now)
-        if isinstance(message, LineTarget) and is_attribution_id(message.to):
-            return fold_id_target(self._accounts.attribution(message.to), message, now)
-        return self._take_target(message, now)
-
-    def _take_target(self, target: LineTarget | BonusTarget, now: Now) -> list[Message]:
-        return fold_target(target.to, self._accounts.user(target.to), target, now, self._rules)
+        to = message.to
+        if isinstance(message, LineTarget) and is_attribution_id(to):
+            return fold_id_target(self._accounts.attribution(to), message, now)
+        return fold_target(to, self._accounts.user(to), message, now, self._rules)
 
     def _moving(self, cause: Bind | Cursor, now: Now) -> list[Message]:
         """Fold what moves lines, and keep count of the ids that are not done (for `rebate lag --wait`)."""

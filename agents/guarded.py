@@ -106,7 +106,11 @@ class GuardedSession:
                 refuse_too_much_parked(self._lot.tally, record, new_key=False)
             self._lot.add(record, self._outbox)
         else:
-            self._fold_or_refuse(record)
+            failure = self._fold(record, record.offset)
+            if failure is None:
+                self._good += not record.headers or not is_replay(record)
+            else:
+                self._refuse_or_park(record, failure)
 
     def finish(self) -> None:
         """Write everything that was collected to the overlay."""
@@ -122,12 +126,8 @@ class GuardedSession:
         see_good(self._watch, self._good)
         self._good = 0
 
-    def _fold_or_refuse(self, record: Record) -> None:
-        failure = self._fold(record, record.offset)
+    def _refuse_or_park(self, record: Record, failure: Failure) -> None:
         counts = not record.headers or not is_replay(record)
-        if failure is None:
-            self._good += counts
-            return
         self._count_good()
         limited = self._is_limited()
         parks = failure.is_bug and record.key is not None
@@ -169,7 +169,7 @@ class GuardedSession:
 
     def _roll_back(self) -> None:
         """Go back to the savepoint, fold anew what succeeded since, and make that the savepoint."""
-        self._overlay.changes = dict(self._savepoint)
+        self._overlay.go_back(self._savepoint)
         scratch = Outbox()
         work = self._new_work(self._overlay, scratch)
         for record in self._since:

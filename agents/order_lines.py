@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from rebate_app.domain.attribution import parse_user_id_fields
+from rebate_app.domain.facts import OrderFact
 from rebate_app.domain.faults import Fault, RefusedError
 from rebate_app.domain.folding import Now, fold_order
 from rebate_app.lane.outbox import Outbox, Outgoing
@@ -60,6 +61,8 @@ class OrderLinesWork:
     def __init__(self, stage: OrderLinesStage, overlay: Overlay, outbox: Outbox) -> None:
         self._stage = stage
         self._outbox = outbox
+        self._overlay = overlay
+        self._taken_before = overlay.warm.taken
         self._lines = OrderLinesChunk(overlay)
         self._fields = parse_user_id_fields(stage.user_id_fields)
         self._changed: dict[str, int] = {}  # facts by network: those that changed their line, and all others
@@ -67,20 +70,43 @@ class OrderLinesWork:
 
     def take(self, record: Record) -> None:
         """Merge one fact into its line, tell the owner; RefusedError for what cannot be used."""
-        if is_internal(record.value) and app_of(record.value or b"") not in (None, self._stage.app):
-            return  # another app's, which reads the same facts
-        at = record.timestamp * MILLISECOND_US
-        fact = decode_order(record.value, record.key, at)
+        value, key, timestamp = record.value, record.key, record.timestamp
+        if value is None or key is None or not self._was_taken(value, key, timestamp):
+            if is_internal(value) and app_of(value or b"") not in (None, self._stage.app):
+                return  # another app's, which reads the same facts
+            at = timestamp * MILLISECOND_US
+            fact = decode_order(value, key, at)
+            changed = self._merge(fact, Now(record.offset, at), timestamp)
+            if value is not None and key is not None:
+                self._overlay.taken[value] = key, timestamp
+            self._count(fact.line.partition(":")[0], changed=changed)
+        else:
+            self._count(key.partition(b":")[0].decode(), changed=False)
+
+    def _was_taken(self, value: bytes, key: bytes, timestamp: int) -> bool:
+        """Whether a record like this one, byte for byte, was taken lately: again it changes nothing.
+
+        The earlier one is not the younger: a fact from too far ahead may be refused now and taken later.
+        """
+        taken = self._overlay.taken.get(value) or self._taken_before.get(value)
+        return taken is not None and taken[0] == key and taken[1] <= timestamp
+
+    def _merge(self, fact: OrderFact, now: Now, timestamp: int) -> bool:
+        """Merge a fact into its line and tell whom it concerns; return whether anything changed."""
         state = self._lines.line(fact.line)
-        outcome, messages = fold_order(state, fact, Now(record.offset, at), self._fields)
+        outcome, messages = fold_order(state, fact, now, self._fields)
         if isinstance(outcome, Fault):
             raise RefusedError([outcome])
-        network = fact.line.partition(":")[0]
-        counts = self._changed if outcome else self._unchanged
-        counts[network] = counts.get(network, 0) + 1
+        if outcome:
+            self._lines.note(fact.line, state)
         for message in messages:
             key, value = encode_message(message, self._stage.app)
-            self._outbox.send(self._stage.user_log, key, value, record.timestamp)
+            self._outbox.send(self._stage.user_log, key, value, timestamp)
+        return outcome
+
+    def _count(self, network: str, *, changed: bool) -> None:
+        counts = self._changed if changed else self._unchanged
+        counts[network] = counts.get(network, 0) + 1
 
     def finish(self) -> None:
         """Record the first time how ids were read (contracts.md 6); write the changed lines."""

@@ -9,7 +9,6 @@ batch has failed can never be used again (aiokafka issue 1017): it is thrown awa
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -19,6 +18,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from rebate_app.domain.faults import Fault, RefusedError, limit
+from rebate_app.lane.clients import discard
 from rebate_app.lane.connection import BrokerAwayError, client_options
 from rebate_app.settings import Settings
 from rebate_app.wire.order_facts import check_order, encode_order
@@ -27,8 +27,6 @@ from rebate_app.wire.topics import RECORD_BYTES_MAX, Topics
 from .send_pipeline import SendPipeline
 
 SEND_SECONDS_MAX = 10.0
-#: An orderly end of a producer that is thrown away; what it still holds has been given up already.
-DISCARD_SECONDS_MAX = 2.0
 BATCH_BYTES_MAX = 256 * 1_024
 #: One fact and what Kafka puts around it: our own limit on facts speaks first.
 REQUEST_BYTES_MAX = 2 * RECORD_BYTES_MAX
@@ -160,20 +158,3 @@ def require_size(key: bytes, value: bytes) -> None:
     if len(key) + len(value) > RECORD_BYTES_MAX:
         size = len(key) + len(value)
         raise RefusedError([limit("fact", f"the fact has {size} bytes, more than {RECORD_BYTES_MAX}")])
-
-
-async def discard(producer: AIOKafkaProducer) -> None:
-    """End a producer within a bounded time; what it has not sent by now it never sends.
-
-    First its sender, which would still move batches about, then all that waits for a batch, then the
-    connections. Whatever it dies of is over with it.
-    """
-    sender, accumulator = producer._sender, producer._message_accumulator  # noqa: SLF001
-    with contextlib.suppress(Exception):
-        await asyncio.wait_for(sender.close(), DISCARD_SECONDS_MAX)
-    accumulator.fail_all(KafkaError("the producer was thrown away"))
-    with contextlib.suppress(Exception):
-        await asyncio.wait_for(producer.stop(), DISCARD_SECONDS_MAX)
-        return
-    with contextlib.suppress(Exception):
-        await producer.client.close()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from rebate_app.lane.batches import partition_of
 from rebate_app.lane.lane import Lane
 from rebate_app.lane.partition import RUNNING, PartitionLane
-from rebate_app.lane.producers import partition_of
 from rebate_app.settings import Settings
 from rebate_app.web.ports import Assignment, Local, Nobody, Place, Remote, Restoring
 from rebate_app.wire.topics import Topics
@@ -108,8 +108,6 @@ class LanePlacement:
         """Return (ready, reason): joined, and every assigned partition restored and being processed."""
         if self._lane.halted is not None:
             return False, str(self._lane.halted)
-        if self._lane.settled:
-            return True, "ready"
         restoring = [lane for lane in self._lane.partitions.values() if lane.state != RUNNING]
         if restoring:
             done = [
@@ -117,4 +115,8 @@ class LanePlacement:
                 for lane in restoring
             ]
             return False, "restoring " + ", ".join(sorted(done)[:8])
-        return False, "joining the consumer group"
+        if not self._lane.settled:
+            return False, "joining the consumer group"
+        if not self._lane.lease_holds():
+            return False, "the consumer group has not heard of this worker lately"
+        return True, "ready"

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from rebate_app.lane.clients import PatientAdmin
 from rebate_app.lane.connection import BrokerAwayError, client_options
 from rebate_app.settings import ConfigurationError, Settings
 from rebate_app.wire.topics import Topics, TopicSpec
@@ -34,7 +34,7 @@ class KafkaLogs:
         self._settings = settings
         self.stalled_s = settings.transaction_timeout + STALLED_GRACE_S
         options = client_options(settings)
-        self._admin = AIOKafkaAdminClient(**options)
+        self._admin = PatientAdmin(**options)
         self._reader = AIOKafkaConsumer(
             isolation_level="read_committed",
             enable_auto_commit=False,

@@ -13,8 +13,8 @@ from typing import Any
 from msgspec import Struct
 
 from rebate_app.domain.messages import Cursor, Message
+from rebate_app.lane.batches import partition_of
 from rebate_app.lane.outbox import Outgoing
-from rebate_app.lane.producers import partition_of
 from rebate_app.wire.internal import ForeignMessageError, decode_message, is_internal
 
 from .causes import Cause, Causes, Cut, Source, cause_in_headers, is_invented

@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from rebate_app.lane.clients import PatientAdmin
 from rebate_app.lane.connection import client_options
 from rebate_app.settings import Settings
 
@@ -42,7 +42,7 @@ class KafkaView:
         self._options = client_options(settings) | {"request_timeout_ms": REQUEST_MS_MAX}
 
     async def __aenter__(self) -> Self:
-        self._admin = AIOKafkaAdminClient(**self._options)
+        self._admin = PatientAdmin(**self._options)
         reader = {"enable_auto_commit": False, "auto_offset_reset": "earliest"}
         self._ends = AIOKafkaConsumer(**self._options, **reader)
         self._reader = AIOKafkaConsumer(

@@ -12,8 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
-
+from rebate_app.lane.clients import PatientAdmin, started
 from rebate_app.lane.connection import client_options
 from rebate_app.settings import Settings
 from rebate_app.wire.topics import Topics
@@ -64,12 +63,8 @@ def _content_hash(examples: Path) -> str:
 
 
 async def _cluster_id(settings: Settings) -> str:
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
-    try:
+    async with started(PatientAdmin(**client_options(settings))) as admin:
         return str((await admin.describe_cluster())["cluster_id"])
-    finally:
-        await admin.close()
 
 
 async def _ends(settings: Settings) -> dict[str, dict[str, int]]:

@@ -16,6 +16,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from rebate_app.lane.clients import discard
 from rebate_app.lane.connection import BrokerAwayError, client_options
 from rebate_app.settings import Settings
 from rebate_app.wire.control import SKIPPED_MAX, encode_release
@@ -28,7 +29,6 @@ from .letters import Letter, replay_headers
 
 BATCH_LETTERS_MAX = 50
 SECONDS_MAX = 15.0
-STOP_SECONDS_MAX = 2.0
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -61,19 +61,15 @@ class DeadLetterSender:
         try:
             async with asyncio.timeout(SECONDS_MAX):
                 await self._producer.start()
-        except (KafkaError, OSError, TimeoutError) as error:
-            await self._stop()
-            raise self._away(error) from error
+        except BaseException as error:
+            await discard(self._producer)
+            if isinstance(error, KafkaError | OSError):  # TimeoutError is an OSError
+                raise self._away(error) from error
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stop()
-
-    async def _stop(self) -> None:
-        try:
-            await asyncio.wait_for(self._producer.stop(), STOP_SECONDS_MAX)
-        except (TimeoutError, KafkaError):
-            await self._producer.client.close()
+        await discard(self._producer)
 
     async def replay(self, letters: Sequence[Letter], by: str, why: str = "") -> list[Place]:
         """Send records again, and close their letters; return where each stands now."""

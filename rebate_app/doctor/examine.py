@@ -14,6 +14,7 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 
 from rebate_app.domain.rules import RuleBook
 from rebate_app.lane.admin import BrokerUnavailableError, admin_client, look_at_topics
+from rebate_app.lane.clients import started
 from rebate_app.lane.connection import client_options
 from rebate_app.lane.registry import check_registry
 from rebate_app.lane.topic_check import TopicFound
@@ -83,13 +84,9 @@ async def _examine_broker(
 async def _examine_logs(
     settings: Settings, topics: Topics, found: Mapping[str, TopicFound]
 ) -> AsyncIterator[Check]:
-    consumer = AIOKafkaConsumer(enable_auto_commit=False, **client_options(settings))
-    await consumer.start()
-    try:
+    async with started(AIOKafkaConsumer(enable_auto_commit=False, **client_options(settings))) as consumer:
         yield await _tried("input", check_input(consumer, topics, found))
         yield await _tried("record times", check_record_times(consumer, topics, found))
-    finally:
-        await consumer.stop()
 
 
 async def _check_used_rules(settings: Settings, topics: Topics, rules: RuleBook) -> Check:

@@ -119,11 +119,14 @@ def fold_target(
     """Take a target into the account: post the difference, and tell the next inviter."""
     head = records.head()
     record = records.line(target.line)
+    before = None
     if record is None:
         record = AccountLine(1, head.line_count, target.line)
         head.line_count += 1
         records.add_line(record)
-    before = bonus_for_next(user_id, record, known_pin(record), rules)
+    else:
+        held_before = record.effective()
+        before = bonus_for_next(user_id, record, held_before, known_pin(record, held_before), rules)
     if not take_target(record, target):
         return []
     held = record.effective()
@@ -131,12 +134,14 @@ def fold_target(
     head.version += 1
     record.updated_at = now.at
     rule = pin.rule if pin is not None else None
-    share = amounts_of(record, pin, rules)
+    share = amounts_of(record, held, pin, rules)
     for entry in post(head, record, role_of(held), share, at=now.at, cause=target.cause, rule=rule):
         records.append(entry, head.entry_count)
         head.entry_count += 1
     count_line(head, record, held)
-    after = bonus_for_next(user_id, record, pin, rules)
+    after = bonus_for_next(user_id, record, held, pin, rules)
+    if before is None and after is None:
+        return []
     return _bonus_messages(record.line, before, after, now, target.cause)
 
 

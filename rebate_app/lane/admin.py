@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from rebate_app.settings import ConfigurationError, Settings
 from rebate_app.wire.topics import Topics, TopicSpec
 
+from .clients import PatientAdmin
 from .connection import client_options, why_unreachable
 from .topic_check import PartitionFound, TopicFound, differences
 
@@ -36,14 +37,14 @@ class BrokerUnavailableError(Exception):
 @asynccontextmanager
 async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     """Give an admin client that is connected. BrokerUnavailableError: it cannot be, or it failed."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
+    admin = PatientAdmin(**client_options(settings))
     try:
-        await admin.start()
-    except (KafkaError, OSError) as error:
-        raise BrokerUnavailableError(await why_unreachable(settings, error)) from error
-    try:
+        try:
+            await admin.start()
+        except (KafkaError, OSError) as error:
+            raise BrokerUnavailableError(await why_unreachable(settings, error)) from error
         yield admin
-    except KafkaError as error:
+    except (KafkaError, OSError) as error:
         raise BrokerUnavailableError(f"the broker at {settings.broker} failed: {error!r}") from error
     finally:
         await admin.close()

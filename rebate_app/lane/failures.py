@@ -21,6 +21,10 @@ class FencedError(LaneError):
     """Another worker has taken the partition over: nothing of ours can be read any more."""
 
 
+class LeaseLostError(Exception):
+    """The group has not heard of this worker for so long that the partition may be another one's."""
+
+
 class BugError(LaneError):
     """The stage raised on a record: a bug of ours, the record is named, nothing was committed."""
 

@@ -16,21 +16,22 @@ from aiokafka.errors import KafkaError
 
 from .buffer import ChunkBuffer
 from .chunk import Chunk
-from .failures import BugError, FencedError, HaltError, LaneError
+from .computing import compute
+from .failures import BugError, FencedError, LaneError, LeaseLostError
 from .meters import StageMeter
 from .outbox import Outbox
-from .patience import Patience
+from .patience import Patience, Standstill
 from .ports import LaneEnvironment
 from .producers import PartitionProducers
 from .restore import RestoreStalledError, restore
 from .source_check import check_source
 from .stage import Record, Stage
 from .store import WATERMARK_KEY, Overlay, Store, StoreDamagedError, Watermark, encode_watermark
+from .warm import Warm
 
 OPENING, RUNNING, CLOSED = "opening", "running", "closed"
 
-YIELD_AFTER_S = 0.005
-RETRYABLE = (KafkaError, OSError, asyncio.TimeoutError, RestoreStalledError, StoreDamagedError)
+RETRYABLE = (KafkaError, OSError, LeaseLostError, RestoreStalledError, StoreDamagedError)
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +59,13 @@ class PartitionLane:
         self._meter = StageMeter(environment.figures, stage)
         self._patience = Patience(settings.broker_deadline)
         self._buffer = ChunkBuffer()
+        self._warm = Warm()
         self._paused = False
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
-        self._progress_seen = (0, 0)
-        self._progress_at = time.monotonic()
+        self._standstill = Standstill()
         store.on_damage(self._arrived.set)
 
     @property
@@ -89,6 +90,7 @@ class PartitionLane:
         await self._producers.fence(self._fault)
         self._fault("fenced")
         self.whole = False
+        self._warm.clear()
         restored = await restore(
             self._environment.client_options,
             self.stage.changelog,
@@ -104,11 +106,17 @@ class PartitionLane:
         self.position = self.next_offset
         self._buffer.reset(self.position)
 
-    async def open_until_deadline(self) -> None:
-        """Open, with back-off and jitter while the broker is away; BrokerGoneError after the deadline."""
+    async def open_until_deadline(self, *, again: bool = False) -> None:
+        """Open, with back-off and jitter while the broker is away; BrokerGoneError after the deadline.
+
+        `again`: without a new assignment. Then only while the lease holds: who was frozen may have lost
+        the partition, and would take it from its new owner by fencing it.
+        """
         patience = Patience(self._environment.settings.broker_deadline)
         while True:
             try:
+                if again and not self._environment.lease_holds():
+                    raise LeaseLostError
                 return await self.open()
             except RETRYABLE as error:
                 log.warning("lane %s cannot open yet: %r", self.name, error)
@@ -160,11 +168,11 @@ class PartitionLane:
             self._environment.fenced(error)
         except LaneError as error:
             self._environment.fatal(error)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:
             log.exception("lane %s failed", self.name)
             self._environment.fatal(BugError(f"{self.name} failed: {error!r}"))
+        finally:
+            self._idle.set()  # nobody needs to wait for it any more
 
     async def _work(self) -> None:
         if self.store.damage is not None:
@@ -197,8 +205,8 @@ class PartitionLane:
         records = [record for record in records if record.offset >= first]
         if not records:
             return
-        began, overlay, outbox = time.perf_counter(), Overlay(self.store), Outbox()
-        records, halt = await self._compute(records, overlay, outbox)
+        began, overlay, outbox = time.perf_counter(), Overlay(self.store, self._warm), Outbox()
+        records, halt = await compute(self.stage, records, overlay, outbox)
         if records:
             await self._make_visible(records, overlay, outbox, began)
         if halt is not None:
@@ -219,42 +227,17 @@ class PartitionLane:
             )
         self._fault("committed")
         self.store.apply(overlay.changes, last + 1, complete_at=begun_at)
+        self._warm.keep(overlay)
         self._fault("applied")
         self._patience.restart()
         self._meter.committed(records, outbox, began, decided)
-
-    async def _compute(
-        self, records: Sequence[Record], overlay: Overlay, outbox: Outbox
-    ) -> tuple[Sequence[Record], HaltError | None]:
-        """Fold the records; return those that were taken, all of them unless a limit says stop."""
-        halt = None
-        session = self.stage.session(overlay, outbox)
-        yield_at = time.perf_counter() + YIELD_AFTER_S
-        for number, record in enumerate(records):
-            try:
-                session.take(record)
-            except StoreDamagedError:
-                raise
-            except HaltError as error:
-                records, halt = records[:number], error
-                break
-            except Exception as error:
-                raise BugError(
-                    f"{self.name} failed on {record.topic}/{record.partition}/{record.offset}: {error!r}"
-                ) from error
-            if time.perf_counter() >= yield_at:
-                await asyncio.sleep(0)
-                yield_at = time.perf_counter() + YIELD_AFTER_S
-        if records:
-            session.finish()
-        return records, halt
 
     async def _reopen(self, cause: BaseException) -> None:
         """Drop what was computed and begin again at the fence, with back-off, until the deadline."""
         log.warning("lane %s begins again at the fence: %r", self.name, cause)
         self._meter.reopened()
         self._drop_buffer()
-        await self.open_until_deadline()
+        await self.open_until_deadline(again=True)
         if self.state == OPENING:
             self.state = RUNNING
             self._environment.seek(self.stage.source, self.partition, self.position)
@@ -267,12 +250,8 @@ class PartitionLane:
 
     def stuck_for(self, stable_end: int) -> float:
         """Return for how many seconds there has been work without progress; 0 while opening."""
-        now = time.monotonic()
-        progress = (self.position, self.next_offset)
         has_work = self.state == RUNNING and (self._buffer.records > 0 or self.position < stable_end)
-        if not has_work or progress != self._progress_seen:
-            self._progress_seen, self._progress_at = progress, now
-        return now - self._progress_at
+        return self._standstill.seconds((self.position, self.next_offset), has_work=has_work)
 
     async def drain(self, seconds_max: float) -> bool:
         """Finish what was submitted, at most that long; return whether all of it is committed."""

@@ -1,4 +1,4 @@
-"""How long a failure is borne: back-off with jitter, and a deadline after which a worker gives up.
+"""How long a failure is borne: back-off with jitter, a deadline, and how long nothing has moved.
 
 It is separate because opening a partition and committing a chunk are borne alike, and a chunk that the
 broker refuses again and again must not be done again in a hot loop.
@@ -37,3 +37,18 @@ class Patience:
             raise BrokerGoneError(f"the broker has failed us for {self._limit_s:.0f} s: {error!r}") from error
         await asyncio.sleep(self._backoff * random.uniform(0.5, 1.5))
         self._backoff = min(self._backoff * 2, BACKOFF_MAX_S)
+
+
+class Standstill:
+    """For how long there has been work to do and no progress in it."""
+
+    def __init__(self) -> None:
+        self._seen: object = None
+        self._moved_at = time.monotonic()
+
+    def seconds(self, progress: object, *, has_work: bool) -> float:
+        """Note how far the work is, and return for how long it has been there; 0 without work."""
+        now = time.monotonic()
+        if not has_work or progress != self._seen:
+            self._seen, self._moved_at = progress, now
+        return now - self._moved_at

@@ -64,6 +64,10 @@ class LaneEnvironment(Protocol):
         """Have the reader fetch again."""
         ...
 
+    def lease_holds(self) -> bool:
+        """Whether the group has heard of this worker lately enough for its partitions to be its own."""
+        ...
+
     def fatal(self, error: LaneError) -> None:
         """End the worker with the error's exit code."""
         ...

@@ -9,35 +9,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
-from aiokafka.partitioner import murmur2
+from aiokafka.errors import IllegalOperation, ProducerFenced
 from aiokafka.structs import RecordMetadata
 
 from rebate_app.wire.topics import STATE_BYTES_MAX
 
+from .batches import changelog_batches, outgoing_batches
+from .clients import discard
 from .failures import FencedError
 from .outbox import Outgoing
 
 IN_TURN = 2
-Row = tuple[int | None, bytes | None, bytes | None, list[tuple[str, bytes]]]
 BATCH_BYTES_MAX = 512 * 1_024
-STOP_SECONDS_MAX = 2.0
 FaultPoint = Callable[[str], None]
+Sent = asyncio.Future[Any]
 
 
 def _no_fault(point: str) -> None:
     """Do nothing: the fault rig of the tests puts its own in this place."""
     del point
-
-
-@lru_cache(maxsize=200_000)
-def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of a key: murmur2, as Kafka's default partitioner."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
 class PartitionProducers:
@@ -61,23 +54,31 @@ class PartitionProducers:
     async def fence(self, fault: FaultPoint = _no_fault) -> None:
         """Initialise every id: older owners are fenced and their transactions ended when this returns."""
         await self.close()
-        self._producers = [
-            AIOKafkaProducer(
-                transactional_id=name,
-                transaction_timeout_ms=self._timeout_ms,
-                max_batch_size=BATCH_BYTES_MAX,
-                max_request_size=STATE_BYTES_MAX,
-                linger_ms=0,
-                **self._options,
-            )
-            for name in self._ids
-        ]
+        self._producers = [self._new_producer(name) for name in self._ids]
 
         async def initialise(producer: AIOKafkaProducer) -> None:
             await producer.start()
             fault("initialised-one")
 
-        await asyncio.gather(*(initialise(producer) for producer in self._producers))
+        starts = [asyncio.ensure_future(initialise(producer)) for producer in self._producers]
+        try:
+            await asyncio.gather(*starts)
+        except BaseException:
+            for start in starts:
+                start.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)  # nothing starts behind our back
+            await self.close()
+            raise
+
+    def _new_producer(self, name: str) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            transactional_id=name,
+            transaction_timeout_ms=self._timeout_ms,
+            max_batch_size=BATCH_BYTES_MAX,
+            max_request_size=STATE_BYTES_MAX,
+            linger_ms=0,
+            **self._options,
+        )
 
     async def commit(
         self,
@@ -94,75 +95,40 @@ class PartitionProducers:
         """
         producer = self._producers[self._turn]
         self._turn = (self._turn + 1) % IN_TURN
+        batches = await outgoing_batches(producer, outgoing, self._partitions)
+        batches += await changelog_batches(producer, changelog, partition, changes)
+        sent: list[Sent] = []
         try:
             await producer.begin_transaction()
-            sent = [await _send(producer, *batch) for batch in self._batches(producer, outgoing)]
-            logged = [
-                await _send(producer, *batch)
-                for batch in _changelog_batches(producer, changelog, partition, changes)
-            ]
+            for batch in batches:
+                sent.append(await _send(producer, *batch))  # noqa: PERF401 - kept when a later one fails
             fault("sent")
-            await asyncio.gather(*(future for future, _ in sent))
-            last: RecordMetadata = (await asyncio.gather(*(future for future, _ in logged)))[-1]
+            acknowledged: list[RecordMetadata] = await asyncio.gather(*map(asyncio.shield, sent))
             fault("acknowledged")
             commit = asyncio.ensure_future(producer.commit_transaction())
+            sent.append(commit)
             fault("commit-sent")
             await commit
         except (ProducerFenced, IllegalOperation) as error:
             # A fence that is noticed between two sends ends the transaction under the second one's feet.
             raise FencedError(f"another worker has taken {changelog}/{partition} over") from error
-        return int(last.offset) + logged[-1][1] - 1
-
-    def _batches(
-        self, producer: AIOKafkaProducer, outgoing: Sequence[Outgoing]
-    ) -> list[tuple[Any, str, int]]:
-        targets: dict[tuple[str, int], list[Outgoing]] = {}
-        for record in outgoing:
-            partition = record.partition
-            if partition is None:
-                partition = partition_of(record.key or b"", self._partitions)
-            targets.setdefault((record.topic, partition), []).append(record)
-        batches = []
-        for (topic, partition), records in targets.items():
-            filled = _fill(producer, [(r.timestamp_ms, r.key, r.value, list(r.headers)) for r in records])
-            batches += [(batch, topic, partition) for batch in filled]
-        return batches
+        finally:
+            for future in sent:
+                future.add_done_callback(_seen)  # one failure tells enough, and these outlive a time-out
+        return int(acknowledged[-1].offset) + int(batches[-1][0].record_count()) - 1
 
     async def close(self) -> None:
         """End the producers; an open transaction is left to the next owner's fence."""
         producers, self._producers = self._producers, []
-        await asyncio.gather(*(_end(producer) for producer in producers))
+        await asyncio.gather(*(discard(producer) for producer in producers))
 
 
-async def _end(producer: AIOKafkaProducer) -> None:
-    """Stop a producer; one that cannot flush loses its connections instead."""
-    try:
-        await asyncio.wait_for(producer.stop(), STOP_SECONDS_MAX)
-    except (TimeoutError, KafkaError):
-        await producer.client.close()
+async def _send(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> Sent:
+    sent: Sent = await producer.send_batch(batch, topic, partition=partition)
+    return sent
 
 
-def _changelog_batches(
-    producer: AIOKafkaProducer, topic: str, partition: int, changes: Mapping[bytes, bytes | None]
-) -> list[tuple[Any, str, int]]:
-    filled = _fill(producer, [(None, key, value, []) for key, value in changes.items()])
-    return [(batch, topic, partition) for batch in filled]
-
-
-def _fill(producer: AIOKafkaProducer, rows: list[Row]) -> list[Any]:
-    """Return batches that hold the rows in order; a batch always takes its first row, whatever its size."""
-    batches = []
-    batch = producer.create_batch()
-    for timestamp, key, value, headers in rows:
-        if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
-            batches.append(batch)
-            batch = producer.create_batch()
-            batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
-    if batch.record_count():
-        batches.append(batch)
-    return batches
-
-
-async def _send(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> tuple[Any, int]:
-    batch.close()
-    return await producer.send_batch(batch, topic, partition=partition), batch.record_count()
+def _seen(future: Sent) -> None:
+    """Take note of a future's exception, so that nobody is told that it was never retrieved."""
+    if not future.cancelled():
+        future.exception()

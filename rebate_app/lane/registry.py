@@ -17,6 +17,7 @@ from rebate_app.settings import ConfigurationError, Settings
 from rebate_app.wire.topics import FIRST_START_PREFIX, USER_ID_FIELDS_KEY, VERSION_PREFIX, Topics
 
 from .admin import BrokerUnavailableError
+from .clients import started
 from .connection import client_options
 
 
@@ -48,18 +49,15 @@ async def check_registry(settings: Settings, topics: Topics, rules: RuleBook) ->
 async def read_registry(settings: Settings, topics: Topics) -> dict[str, str]:
     """Return what the registry holds: key → content hash or setting, in the order of the log."""
     tp = TopicPartition(topics.rules, 0)
-    consumer = AIOKafkaConsumer(
+    reader = AIOKafkaConsumer(
         isolation_level="read_committed", enable_auto_commit=False, **client_options(settings)
     )
-    await consumer.start()
     used: dict[str, str] = {}
-    try:
+    async with started(reader) as consumer:
         consumer.assign([tp])
         end = (await consumer.end_offsets([tp]))[tp]
         consumer.seek(tp, (await consumer.beginning_offsets([tp]))[tp])
         while await consumer.position(tp) < end:
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 used |= {record.key.decode(): record.value.decode() for record in records}
-    finally:
-        await consumer.stop()
     return used

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import Struct
 
+from .clients import started
 from .store import Store
 
 FETCH_BYTES_MAX = 1_048_576  # as fast as 4 MiB, and a fetch is taken in within 5 ms instead of 15
@@ -62,7 +63,7 @@ async def restore(
     KafkaError, RestoreStalledError: try again; what was read so far is kept and joins.
     """
     tp = TopicPartition(topic, partition)
-    consumer = AIOKafkaConsumer(
+    reader = AIOKafkaConsumer(
         isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="none",  # a log that changes under our feet is looked at again, not jumped in
@@ -70,11 +71,8 @@ async def restore(
         fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
         **options,
     )
-    try:
-        await consumer.start()
+    async with started(reader) as consumer:
         return await _Restoring(consumer, tp, store, progress, clock).run()
-    finally:
-        await consumer.stop()
 
 
 class _Restoring:

@@ -16,6 +16,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from .clients import started
 from .restore import RestoreStalledError, restore
 from .stage import Stage
 from .store import WATERMARK_KEY, Store
@@ -113,7 +114,7 @@ class Standbys:
                 standby.whole = True
 
     async def _read_on(self) -> None:
-        consumer = AIOKafkaConsumer(
+        reader = AIOKafkaConsumer(
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -121,25 +122,28 @@ class Standbys:
             fetch_max_wait_ms=POLL_MS,
             **self._options,
         )
-        await consumer.start()
+        by_changelog = {standby.changelog: standby for standby in self.followed.values()}
         try:
-            by_changelog = {standby.changelog: standby for standby in self.followed.values()}
-            consumer.assign(list(by_changelog))
-            for tp, standby in by_changelog.items():
-                consumer.seek(tp, standby.store.position)
-            look_at = 0.0
-            while True:
-                for tp, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
-                    by_changelog[tp].take(records)
-                if time.monotonic() >= look_at:
-                    await self._look_at_ends(consumer)
-                    look_at = time.monotonic() + LOOK_AT_ENDS_S
+            async with started(reader) as consumer:
+                consumer.assign(list(by_changelog))
+                for tp, standby in by_changelog.items():
+                    consumer.seek(tp, standby.store.position)
+                await self._read_for_ever(consumer, by_changelog)
         except KafkaError:
-            for standby in self.followed.values():
+            for standby in by_changelog.values():
                 standby.whole = False  # the log changed under our feet: look at it again from the start
             raise
-        finally:
-            await consumer.stop()
+
+    async def _read_for_ever(
+        self, consumer: AIOKafkaConsumer, by_changelog: Mapping[TopicPartition, Standby]
+    ) -> None:
+        look_at = 0.0
+        while True:
+            for tp, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
+                by_changelog[tp].take(records)
+            if time.monotonic() >= look_at:
+                await self._look_at_ends(consumer)
+                look_at = time.monotonic() + LOOK_AT_ENDS_S
 
     async def _look_at_ends(self, consumer: AIOKafkaConsumer) -> None:
         """Note where the sources end, so that a stale answer can say how far behind it may be.

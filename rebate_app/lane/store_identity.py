@@ -30,6 +30,7 @@ from aiokafka.protocol.types import (
 from msgspec import Struct
 
 from .admin import BrokerUnavailableError
+from .clients import patiently
 
 NO_ID = UUID(int=0)
 ANSWERED_WITHIN_S = 30.0
@@ -122,7 +123,7 @@ async def log_ids(options: Mapping[str, Any], topics: Sequence[str]) -> LogIds:
     try:
         async with asyncio.timeout(ANSWERED_WITHIN_S):
             await client.bootstrap()
-            return await _ask(client, topics)
+            return await patiently(client, lambda: _ask(client, topics))
     except (KafkaError, OSError) as error:  # TimeoutError is an OSError
         raise BrokerUnavailableError(f"the broker does not tell its cluster id: {error!r}") from error
     finally:

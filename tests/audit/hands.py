@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from aiokafka import AIOKafkaProducer
 
+from rebate_app.lane.clients import started
 from tests.rig.system import CHECKOUT, System
 
 SECONDS_MAX = 120.0
@@ -19,12 +20,10 @@ def write(system: System, topic: str, partition: int, key: bytes, value: bytes) 
     """Write one record as a plain producer does, to the partition that is named."""
 
     async def send() -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=system.settings.broker, acks="all")
-        await producer.start()
-        try:
+        async with started(
+            AIOKafkaProducer(bootstrap_servers=system.settings.broker, acks="all")
+        ) as producer:
             await producer.send_and_wait(topic, value, key=key, partition=partition)
-        finally:
-            await producer.stop()
 
     asyncio.run(send())
 

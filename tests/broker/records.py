@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
+
+from rebate_app.lane.clients import PatientAdmin, started
 
 CALL_SECONDS_MAX = 60
 
@@ -27,44 +29,29 @@ def topics(address: str) -> set[str]:
 
 async def _write(address: str, topic: str, values: list[bytes]) -> None:
     replicas = len(address.split(","))
-    admin = AIOKafkaAdminClient(bootstrap_servers=address)
-    await admin.start()
-    try:
+    async with started(PatientAdmin(bootstrap_servers=address)) as admin:
         await admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=replicas)])
-    finally:
-        await admin.close()
-    producer = AIOKafkaProducer(bootstrap_servers=address, transactional_id=f"{topic}-writer", acks="all")
-    await producer.start()
-    try:
-        async with producer.transaction():
-            for value in values:
-                await producer.send_and_wait(topic, value, partition=0)
-    finally:
-        await producer.stop()
+    writer = AIOKafkaProducer(bootstrap_servers=address, transactional_id=f"{topic}-writer", acks="all")
+    async with started(writer) as producer, producer.transaction():
+        for value in values:
+            await producer.send_and_wait(topic, value, partition=0)
 
 
 async def _read(address: str, topic: str, count: int) -> list[bytes]:
     # A commit is answered once it is decided; its markers, and with them the records, come a little
     # later (after a kill: with the next start). So the end is a number of records and not an offset.
-    consumer = AIOKafkaConsumer(
+    reader = AIOKafkaConsumer(
         bootstrap_servers=address, isolation_level="read_committed", auto_offset_reset="earliest"
     )
-    await consumer.start()
-    try:
+    values: list[bytes] = []
+    async with started(reader) as consumer:
         consumer.assign([TopicPartition(topic, 0)])
-        values: list[bytes] = []
         while len(values) < count:
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 values += [record.value for record in records]
-        return values
-    finally:
-        await consumer.stop()
+    return values
 
 
 async def _topics(address: str) -> set[str]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=address)
-    await admin.start()
-    try:
+    async with started(PatientAdmin(bootstrap_servers=address)) as admin:
         return set(await admin.list_topics())
-    finally:
-        await admin.close()

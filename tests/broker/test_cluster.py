@@ -12,7 +12,7 @@ import pytest
 from rebate_app.broker import BrokerError, LocalCluster, free_port
 from tests.kafka_fixture import JARS_HOME, guarded
 
-from .records import read, write
+from .records import read, topics, write
 from .stand_ins import DIES, eventually, java
 
 VALUES = [b"one", b"two"]
@@ -38,6 +38,8 @@ def test_a_cluster_goes_on_without_one_of_its_nodes(tmp_path: Path) -> None:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: cluster.pid(3) is None)
+        for _ in range(4):  # its name is still told for seconds, so some of them meet it
+            assert "before" in topics(cluster.address)
         write(cluster.address, "after", VALUES)
         assert read(cluster.address, "before", 2) == VALUES
         assert read(cluster.address, "after", 2) == VALUES

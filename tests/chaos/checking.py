@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import datetime
 from typing import Any
 
-from tests.e2e.test_kill import balances
+from tests.e2e.test_kill import ask_balance
 from tests.oracle import Feed, Oracle
 from tests.rig.system import System, Worker
+from tests.rig.waiting import wait_for
+
+CURRENT_SECONDS_MAX = 60.0
+
+
+def current_balances(worker: Worker, users: list[str], at: datetime) -> dict[str, Any]:
+    """Return what the worker answers as current; what it marks as stale, or cannot say, is asked again."""
+    told: dict[str, Any] = {}
+
+    def all_current() -> bool:
+        for user in users:
+            if user not in told:
+                body = ask_balance(worker, user, at)
+                if body is not None:
+                    told[user] = body
+        return len(told) == len(users)
+
+    wait_for(all_current, CURRENT_SECONDS_MAX, f"current answers of {worker.url}")
+    return told
 
 
 def check_everything(
@@ -20,7 +40,7 @@ def check_everything(
     users = sorted(oracle.users())
     right = {user: oracle.balance(user, at) for user in users}
     for worker in workers:
-        told = balances(worker, users, at)
+        told = current_balances(worker, users, at)
         wrong = {user: (told[user], right[user]) for user in users if told[user] != right[user]}
         assert not wrong, json.dumps(wrong, indent=1, default=str)[:3000]
     audited = system.command("audit", "--json", url=workers[0].url)

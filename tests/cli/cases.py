@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from click.testing import CliRunner
 
 from rebate_app.cli.root import rebate
+from rebate_app.lane.clients import started
 from rebate_app.lane.connection import client_options
 from rebate_app.settings import Settings, load_settings
 
@@ -48,9 +49,8 @@ def read_all(settings: Settings, topic: str) -> list[tuple[bytes, Any]]:
     """Return (key, JSON value) of all records that read_committed finds, partition by partition."""
 
     async def read() -> list[tuple[bytes, Any]]:
-        consumer = AIOKafkaConsumer(**client_options(settings), isolation_level="read_committed")
-        await consumer.start()
-        try:
+        reader = AIOKafkaConsumer(**client_options(settings), isolation_level="read_committed")
+        async with started(reader) as consumer:
             spots = [TopicPartition(topic, number) for number in range(settings.partitions)]
             consumer.assign(spots)
             for spot in spots:
@@ -60,8 +60,6 @@ def read_all(settings: Settings, topic: str) -> list[tuple[bytes, Any]]:
             while any([await consumer.position(spot) < ends[spot] for spot in spots]):
                 for batch in (await consumer.getmany(timeout_ms=100)).values():
                     found += batch
-        finally:
-            await consumer.stop()
         found.sort(key=lambda record: (record.partition, record.offset))
         return [(record.key, json.loads(record.value)) for record in found]
 

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from rebate_app.broker import free_port
+from rebate_app.lane.clients import started
 from rebate_app.lane.connection import client_options
 from rebate_app.settings import Settings
 from rebate_app.wire.topics import Topics
@@ -27,12 +28,8 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def producer_of(settings: Settings, **more: Any) -> AsyncIterator[AIOKafkaProducer]:
     """Give a producer."""
-    producer = AIOKafkaProducer(**client_options(settings), **more)
-    await producer.start()
-    try:
+    async with started(AIOKafkaProducer(**client_options(settings), **more)) as producer:
         yield producer
-    finally:
-        await producer.stop()
 
 
 async def send(settings: Settings, topic: str, partition: int, count: int) -> None:
@@ -52,15 +49,12 @@ async def transact(settings: Settings, topic: str, partition: int, *, commit: bo
 
 async def commit(settings: Settings, places: Iterable[tuple[str, int, int]], unfinished: int = 0) -> None:
     """Commit offsets for the group, with the metadata that workers write."""
-    consumer = AIOKafkaConsumer(**client_options(settings), group_id=settings.scope, enable_auto_commit=False)
-    await consumer.start()
-    try:
+    member = AIOKafkaConsumer(**client_options(settings), group_id=settings.scope, enable_auto_commit=False)
+    async with started(member) as consumer:
         metadata = json.dumps({"u": unfinished})
         offsets = {TopicPartition(t, p): OffsetAndMetadata(offset, metadata) for t, p, offset in places}
         consumer.assign(list(offsets))
         await consumer.commit(offsets)
-    finally:
-        await consumer.stop()
 
 
 class Stand:

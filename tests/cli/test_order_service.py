@@ -13,8 +13,9 @@ from aiokafka.errors import KafkaError
 from rebate_app.broker import free_port
 from rebate_app.domain.faults import RefusedError
 from rebate_app.lane.admin import ensure_topics
+from rebate_app.lane.batches import partition_of
+from rebate_app.lane.clients import started
 from rebate_app.lane.connection import BrokerAwayError, client_options
-from rebate_app.lane.producers import partition_of
 from rebate_app.order_service import OrderService
 from rebate_app.settings import ConfigurationError, Settings, load_settings
 from rebate_app.wire.order_facts import encode_order
@@ -47,9 +48,8 @@ def settings_of(broker: str, prefix: str = "") -> Settings:
 
 async def records_of(settings: Settings, topic: str) -> list[Any]:
     """Return all records of a topic, partition by partition."""
-    consumer = AIOKafkaConsumer(**client_options(settings), isolation_level="read_committed")
-    await consumer.start()
-    try:
+    reader = AIOKafkaConsumer(**client_options(settings), isolation_level="read_committed")
+    async with started(reader) as consumer:
         spots = [TopicPartition(topic, number) for number in range(settings.partitions)]
         consumer.assign(spots)
         ends = await consumer.end_offsets(spots)
@@ -60,8 +60,6 @@ async def records_of(settings: Settings, topic: str) -> list[Any]:
             for batch in (await consumer.getmany(timeout_ms=200)).values():
                 found += batch
         return sorted(found, key=lambda record: (record.partition, record.offset))
-    finally:
-        await consumer.stop()
 
 
 class TestSending:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.structs import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
+from rebate_app.lane.clients import PatientAdmin, started
 from rebate_app.settings import load_settings
 from rebate_app.wire.topics import Topics
 from tests.e2e.conftest import NewSystem, new_system
@@ -53,25 +54,17 @@ def scraped(worker: Worker) -> dict[tuple[str, ...], float]:
 
 async def administer(broker: str, *, alter: tuple[str, dict[str, str]] | None = None, cut: str = "") -> None:
     """Change a topic's configuration, or delete the first record of its partition 0."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
-    await admin.start()
-    try:
+    async with started(PatientAdmin(bootstrap_servers=broker)) as admin:
         if alter is not None:
             await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, *alter)])
         if cut:
             await admin.delete_records({TopicPartition(cut, 0): RecordsToDelete(before_offset=1)})
-    finally:
-        await admin.close()
 
 
 async def produce_at(broker: str, topic: str, timestamp_ms: int) -> None:
     """Send a record of that time."""
-    producer = AIOKafkaProducer(bootstrap_servers=broker)
-    await producer.start()
-    try:
+    async with started(AIOKafkaProducer(bootstrap_servers=broker)) as producer:
         await producer.send_and_wait(topic, b"{}", key=b"k", timestamp_ms=timestamp_ms, partition=0)
-    finally:
-        await producer.stop()
 
 
 class TestDoctor:
@@ -130,13 +123,9 @@ class TestVerify:
         names = Topics.of(settings)
 
         async def make_one_wrong() -> list[str]:
-            admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-            await admin.start()
-            try:
+            async with started(PatientAdmin(bootstrap_servers=kafka)) as admin:
                 await admin.create_topics([NewTopic(names.rules, 3, 1)])
                 return [name for name in await admin.list_topics() if name.startswith(prefix)]
-            finally:
-                await admin.close()
 
         asyncio.run(make_one_wrong())
         worker = system.start_worker()

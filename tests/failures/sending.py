@@ -11,6 +11,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from rebate_app.lane.clients import started
 from rebate_app.wire.failure_headers import texts_of
 from tests.rig.system import System
 
@@ -25,13 +26,10 @@ def send(system: System, topic: str, rows: Sequence[Row], partition: int | None 
 
 
 async def _send(broker: str, topic: str, rows: Sequence[Row], partition: int | None) -> list[Any]:
-    producer = AIOKafkaProducer(bootstrap_servers=broker, acks="all", enable_idempotence=True, linger_ms=5)
-    await producer.start()
-    try:
+    sender = AIOKafkaProducer(bootstrap_servers=broker, acks="all", enable_idempotence=True, linger_ms=5)
+    async with started(sender) as producer:
         sent = [await producer.send(topic, value, key, partition, timestamp_ms=at) for key, value, at in rows]
         return list(await asyncio.gather(*sent))
-    finally:
-        await producer.stop()
 
 
 def now_ms() -> int:

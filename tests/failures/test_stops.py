@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from agents.limits import CONSECUTIVE_MAX
+from rebate_app.lane.clients import PatientAdmin, started
 from rebate_app.wire.topics import KEPT_BYTES_MAX
 from tests.e2e.conftest import NewSystem
 from tests.rig.system import System, Worker, ask
@@ -24,9 +24,7 @@ def set_max_bytes(system: System, topic: str, bytes_max: int) -> None:
     """Set what a topic takes at most."""
 
     async def alter() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=system.settings.broker)
-        await admin.start()
-        try:
+        async with started(PatientAdmin(bootstrap_servers=system.settings.broker)) as admin:
             resource = ConfigResource(
                 ConfigResourceType.TOPIC,
                 topic,
@@ -38,8 +36,6 @@ def set_max_bytes(system: System, topic: str, bytes_max: int) -> None:
                 },
             )
             await admin.alter_configs([resource])
-        finally:
-            await admin.close()
 
     asyncio.run(alter())
 

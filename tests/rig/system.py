@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from rebate_app.broker import free_port
 from rebate_app.lane.admin import ensure_topics
+from rebate_app.lane.clients import started
 from rebate_app.settings import Settings, load_settings
 from rebate_app.wire.topics import Topics
 
@@ -227,19 +228,15 @@ class System:
 
 
 async def _produce(broker: str, topic: str, records: list[tuple[bytes | None, bytes | None]]) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=broker, acks="all", enable_idempotence=True, linger_ms=5)
-    await producer.start()
-    try:
+    sender = AIOKafkaProducer(bootstrap_servers=broker, acks="all", enable_idempotence=True, linger_ms=5)
+    async with started(sender) as producer:
         sent = [await producer.send(topic, value, key=key) for key, value in records]
         await asyncio.gather(*sent)
-    finally:
-        await producer.stop()
 
 
 async def _read(broker: str, topic: str, within: float) -> list[Any]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=broker, isolation_level="read_committed")
-    await consumer.start()
-    try:
+    reader = AIOKafkaConsumer(bootstrap_servers=broker, isolation_level="read_committed")
+    async with started(reader) as consumer:
         spots = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
         if not spots:
             await consumer._client.set_topics([topic])
@@ -253,8 +250,6 @@ async def _read(broker: str, topic: str, within: float) -> list[Any]:
                 for some in (await consumer.getmany(timeout_ms=50)).values():
                     records += some
         return sorted(records, key=lambda record: (record.partition, record.offset))
-    finally:
-        await consumer.stop()
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import NewTopic, RecordsToDelete
+
+from rebate_app.lane.clients import PatientAdmin, started
 
 Changes = Mapping[bytes, bytes | None]
 
@@ -34,28 +36,21 @@ class Changelog:
             await admin.delete_records({self.tp: RecordsToDelete(before_offset=offset)})
 
     @asynccontextmanager
-    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        admin = AIOKafkaAdminClient(**self.options)
-        await admin.start()
-        try:
+    async def _admin(self) -> AsyncIterator[PatientAdmin]:
+        async with started(PatientAdmin(**self.options)) as admin:
             yield admin
-        finally:
-            await admin.close()
 
     @asynccontextmanager
     async def writer(self, name: str | None = None) -> AsyncIterator[AIOKafkaProducer]:
         """Give a producer, transactional when it has a name."""
-        producer = AIOKafkaProducer(
+        writer = AIOKafkaProducer(
             transactional_id=None if name is None else f"{self.topic}-{name}",
             transaction_timeout_ms=60_000,
             linger_ms=5,
             **self.options,
         )
-        await producer.start()
-        try:
+        async with started(writer) as producer:
             yield producer
-        finally:
-            await producer.stop()
 
     async def write(self, changes: Changes, producer: AIOKafkaProducer | None = None) -> int:
         """Write changes, acknowledged; return the last one's offset."""
@@ -98,9 +93,5 @@ class Changelog:
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[AIOKafkaConsumer]:
         """Give a consumer that sees everything."""
-        consumer = AIOKafkaConsumer(enable_auto_commit=False, **self.options)
-        await consumer.start()
-        try:
+        async with started(AIOKafkaConsumer(enable_auto_commit=False, **self.options)) as consumer:
             yield consumer
-        finally:
-            await consumer.stop()

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.metadata import MetadataRequest
 from msgspec import Struct
 
 from rebate_app.lane.admin import BrokerUnavailableError
+from rebate_app.lane.clients import PatientAdmin, started
 from rebate_app.lane.restore import Restored, restore
 from rebate_app.lane.store import Store
 from rebate_app.lane.store_folder import StoreFolder
@@ -34,16 +34,12 @@ class NamedStage(Struct):
 
 async def recreate(log: Changelog) -> None:
     """Delete the topic and create it again under its name."""
-    admin = AIOKafkaAdminClient(**log.options)
-    await admin.start()
-    try:
+    async with started(PatientAdmin(**log.options)) as admin:
         await admin.delete_topics([log.topic])
         for _ in range(LOOKS_MAX):
             if log.topic not in await admin.list_topics():
                 break
             await asyncio.sleep(0.05)
-    finally:
-        await admin.close()
     await log.create()
 
 
