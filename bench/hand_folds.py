@@ -15,8 +15,8 @@ from msgspec.json import encode
 
 from agents.guarded import FailurePolicy
 from agents.stages import stages_of
-from rebate_app.lane.outbox import Outbox
 from rebate_app.lane.batches import partition_of
+from rebate_app.lane.outbox import Outbox
 from rebate_app.lane.stage import Stage
 from rebate_app.lane.store import Overlay
 from rebate_app.settings import load_settings

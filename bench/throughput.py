@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct, to_builtins
 
-from .contenders import Command, Contender
+from .contenders import Contender
 from .facts import facts, people
 from .gate import pour
 from .orders import PARTITIONS, Row, orders
