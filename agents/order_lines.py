@@ -6,19 +6,22 @@ from msgspec import Struct
 
 from rebate_app.domain.attribution import parse_user_id_fields
 from rebate_app.domain.facts import OrderFact
-from rebate_app.domain.faults import Fault, RefusedError
+from rebate_app.domain.faults import IMPLAUSIBLE_TIME, Fault, RefusedError
 from rebate_app.domain.folding import Now, fold_order
+from rebate_app.domain.order_line import merge
 from rebate_app.lane.outbox import Outbox, Outgoing
 from rebate_app.lane.stage import Record
 from rebate_app.lane.store import Overlay, Store
 from rebate_app.metrics.catalogue import ORDERS
 from rebate_app.wire.internal import app_of, encode_message, is_internal
+from rebate_app.wire.moments import MOMENT_US_MAX
 from rebate_app.wire.order_facts import decode_order
 from rebate_app.wire.topics import USER_ID_FIELDS_KEY
 from tables.order_lines import OrderLinesChunk
 from tables.parking import read_tally
 
 from .guarded import Desk, FailurePolicy, GuardedSession, KnownBugs
+from .telling import Telling
 
 NAME = "order-lines"
 MILLISECOND_US = 1_000
@@ -38,12 +41,13 @@ class OrderLinesStage(Struct, frozen=True):
     name: str = NAME
     parked: str = "order_topic-parked"
     failures: FailurePolicy = FailurePolicy()
+    telling: Telling = Telling()
 
     def session(
         self, overlay: Overlay, outbox: Outbox, known_bugs: KnownBugs | None = None
     ) -> GuardedSession:
         """Return the guarded work on one chunk."""
-        desk = Desk(self.app, self.dlt, self.parked)
+        desk = Desk(self.app, self.dlt, self.parked, self.telling)
         return GuardedSession(desk, self.failures, overlay, outbox, self.work, known_bugs)
 
     def work(self, overlay: Overlay, outbox: Outbox) -> OrderLinesWork:
@@ -68,6 +72,13 @@ class OrderLinesWork:
         self._changed: dict[str, int] = {}  # facts by network: those that changed their line, and all others
         self._unchanged: dict[str, int] = {}
 
+    def successor(self, overlay: Overlay, outbox: Outbox) -> OrderLinesWork:
+        """Return the work that goes on; nothing here is told at the chunk's end."""
+        return OrderLinesWork(self._stage, overlay, outbox)
+
+    def conclude(self) -> None:
+        """Lines tell their accounts, not the world."""
+
     def take(self, record: Record) -> None:
         """Merge one fact into its line, tell the owner; RefusedError for what cannot be used."""
         value, key, timestamp = record.value, record.key, record.timestamp
@@ -75,7 +86,7 @@ class OrderLinesWork:
             if is_internal(value) and app_of(value or b"") not in (None, self._stage.app):
                 return  # another app's, which reads the same facts
             at = timestamp * MILLISECOND_US
-            fact = decode_order(value, key, at)
+            fact = self._decoded(record, at)
             changed = self._merge(fact, Now(record.offset, at), timestamp)
             if value is not None and key is not None:
                 self._overlay.taken[value] = key, timestamp
@@ -107,6 +118,19 @@ class OrderLinesWork:
     def _count(self, network: str, *, changed: bool) -> None:
         counts = self._changed if changed else self._unchanged
         counts[network] = counts.get(network, 0) + 1
+
+    def _decoded(self, record: Record, at: int) -> OrderFact:
+        """Return the fact; one that is too many and too early is refused as too many (contracts.md 5)."""
+        try:
+            return decode_order(record.value, record.key, at)
+        except RefusedError as error:
+            if error.faults[0].code != IMPLAUSIBLE_TIME:
+                raise
+            fact = decode_order(record.value, record.key, MOMENT_US_MAX)
+            outcome = merge(self._lines.copy_of(fact.line), fact, at)
+            if isinstance(outcome, Fault):
+                raise RefusedError([outcome, *error.faults]) from error
+            raise
 
     def finish(self) -> None:
         """Record the first time how ids were read (contracts.md 6); write the changed lines."""

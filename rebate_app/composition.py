@@ -40,7 +40,7 @@ from rebate_app.worker import RebateWorkerApp
 
 __all__ = ["EXIT_CONFIGURATION", "ConfigurationError", "create_app"]
 
-MakeStages = Callable[[Settings, RuleBook, FailurePolicy], Sequence[Stage]]
+MakeStages = Callable[[Settings, RuleBook, FailurePolicy, Callable[[], int]], Sequence[Stage]]
 
 QUIET_LOGGERS = ("aiokafka", "faust", "mode", "asyncio")
 """Faust leaves the root logger at DEBUG, which costs a log record per send."""
@@ -57,7 +57,8 @@ def create_app(settings: Settings | None = None, *, make_stages: MakeStages = st
     rules = load_rules(settings.rules)
     options = client_options(settings)
     app = RebateWorkerApp(settings=settings, rules=rules, **_faust_settings(settings))
-    stages = list(make_stages(settings, rules, _failure_policy(settings, topics, rules)))
+    failures = _failure_policy(settings, topics, rules)
+    stages = list(make_stages(settings, rules, failures, lambda: app.first_start.since_ms))
     ours = {stage.source: stage for stage in stages if isinstance(stage, OrderLinesStage | AccountsStage)}
     app.stores = StoreFolder(settings) if settings.store == "rocksdb" else None
     app.lane = Lane(settings, options, stages, fatal=app.fatal, new_store=app.stores or new_memory_store)

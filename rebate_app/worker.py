@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import faust
+from aiokafka.errors import KafkaError
 from yarl import URL
 
 from rebate_app.dead_letters.open_letters import OpenLetters
@@ -29,6 +30,7 @@ from rebate_app.lane.store_folder import StoreFolder
 from rebate_app.order_service import OrderService
 from rebate_app.settings import (
     EXIT_CONFIGURATION,
+    EXIT_SOFTWARE,
     EXIT_TRY_AGAIN,
     EXIT_UNAVAILABLE,
     ConfigurationError,
@@ -65,6 +67,15 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
+def exit_code_of(error: BaseException) -> int:
+    """Return whose fault a failure is: ours (70), the configuration's (78), or the surroundings' (75)."""
+    if isinstance(error, LaneError):
+        return error.exit_code
+    if isinstance(error, ConfigurationError):
+        return EXIT_CONFIGURATION
+    return EXIT_TRY_AGAIN if isinstance(error, KafkaError | OSError) else EXIT_SOFTWARE
+
+
 class RebateWorkerApp(faust.App):
     """A Faust app that verifies its surroundings before it joins and never hangs at its end."""
 
@@ -80,6 +91,21 @@ class RebateWorkerApp(faust.App):
         self.first_start = FirstStart()
         self._ending = False
         super().__init__(*args, **kwargs)
+
+    async def start(self) -> None:
+        """Start; whatever else fails than what `on_start` knows ends the process, with its own code."""
+        try:
+            await super().start()
+        except Exception as error:
+            log.exception("the worker cannot start")
+            leave(EXIT_TRY_AGAIN if self.should_stop else exit_code_of(error))
+
+    def _crash(self, reason: BaseException) -> None:
+        """End the worker when a part of Faust has crashed, which else ends with 1, or hangs."""
+        super()._crash(reason)
+        crash = LaneError(f"the worker has crashed: {reason!r}")
+        crash.exit_code = EXIT_TRY_AGAIN if self.should_stop else exit_code_of(reason)
+        self.fatal(crash)
 
     async def on_first_start(self) -> None:
         """Make the folder for this worker's files, parents included."""
@@ -149,7 +175,11 @@ class RebateWorkerApp(faust.App):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, leave, EXIT_TRY_AGAIN)
         _leave_after(STOP_WITHIN_S, EXIT_TRY_AGAIN)
-        await super().stop()
+        try:
+            await super().stop()
+        except Exception:
+            log.exception("the worker cannot stop in order")
+            leave(EXIT_TRY_AGAIN)
 
     async def on_stop(self) -> None:
         """Close the producer for writes over HTTP."""

@@ -143,9 +143,8 @@ def sender_of(target: LineTarget | BonusTarget) -> str:
     return CHAIN_SEPARATOR.join(target.chain)
 
 
-def take_target(record: AccountLine, target: LineTarget | BonusTarget) -> bool:
+def take_target(record: AccountLine, target: LineTarget | BonusTarget, sender: str) -> bool:
     """Keep a target unless a newer one of the same sender is known; return whether anything changed."""
-    sender = sender_of(target)
     known = record.senders.get(sender)
     if known is not None and target.version < known.version:
         return False

@@ -75,7 +75,9 @@ class Poster:
         headers = headers_of(body, self._secrets, int(time.time()), attempt)
         try:
             self._check_literal()
-            async with self._open().post(self._url, data=body, headers=headers) as response:
+            async with self._open().post(
+                self._url, data=body, headers=headers, allow_redirects=False
+            ) as response:
                 said = await _read_bounded(response)
                 return _meaning(response, said, time.monotonic() - began)
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from rebate_app.lane.clients import discard
 from rebate_app.lane.outbox import Outgoing
-from rebate_app.order_service import discard
 from rebate_app.wire.failure_headers import Place
 from rebate_app.wire.topics import KEPT_BYTES_MAX
 

@@ -97,10 +97,10 @@ class Topics(Struct, frozen=True):
             TopicSpec(self.user_log_dlt, count, log | kept, "records of the user log that cannot be used"),
             TopicSpec(self.orders_parked, count, log | kept, "copies of what waits for a parked order line"),
             TopicSpec(self.user_log_parked, count, log | kept, "copies of what waits for a parked account"),
+            TopicSpec(self.events, count, facts, "what other systems hear, keyed by user (docs/events.md)"),
             TopicSpec(self.decisions, 1, compacted, "what became of dead letters, by their ids"),
             TopicSpec(self.lines_changelog, count, compacted | kept, "table order_lines"),
             TopicSpec(self.accounts_changelog, count, compacted | kept, "table accounts"),
-            TopicSpec(self.events, count, facts, "what other systems hear, keyed by user (docs/events.md)"),
             *(
                 TopicSpec(name, count, log | kept, "events whose delivery waits for its next attempt")
                 for name in self.events_retries

@@ -12,15 +12,19 @@ from typing import Any
 from rebate_app.broker import LocalKafka
 from tests.oracle import make_feed, shuffle_with_repeats
 from tests.rig.system import System, Worker
+from tests.rig.waiting import wait_for
 
 from .checking import check_everything
 from .conftest import SESSION_S
 
 WORKERS_MAX = 3
+PART_FACTS = 3
 BURSTS = 3  # quick ones, so that a partition has a chunk waiting while another is being committed
 PAUSE_S = (0.2, 1.5)
 FROZEN_S = (SESSION_S + 1.0, SESSION_S + 4.0)
-FAULTS = ("kill", "kill", "kill", "freeze", "freeze", "stop", "join", "broker-stop", "broker-kill")
+FAULTS = (*["kill"] * 4, *["freeze"] * 2, "stop", "join", "broker-stop", "broker-kill")
+STARTING_TOO = 0.2  # of the faults hit a worker that has not worked yet, if there is one
+WORKING_SECONDS_MAX = 60.0
 TAKE_OVER_SECONDS_MAX = 90.0
 ENDS_OF_SIGTERM = (0, 75, -15)  # in order, cut off within the bound, before it had begun
 
@@ -38,6 +42,8 @@ class Campaign:
         self._orders = shuffle_with_repeats(rng, self._feed.orders)
         self._sent: list[dict[str, Any]] = []
         self._pause = threading.Event()
+        self._enough = threading.Event()
+        self._rng_import = random.Random(rng.random())  # a thread of its own must not draw from ours
         self._alive: list[Worker] = []
         self._number = 0
         self.counts: Counter[str] = Counter()
@@ -51,17 +57,13 @@ class Campaign:
         """Do so many faults while facts arrive; then everything has to be right."""
         self._system.send_users([document for document, _ in self._feed.users])
         self._join()
-        importer = threading.Thread(target=self._import, args=(faults,))
+        importer = threading.Thread(target=self._import)
         importer.start()
         try:
-            for _ in range(faults):
-                fault = self._rng.choice(FAULTS)
-                print(f"fault {sum(self.counts.values())}: {fault}, {len(self._alive)} workers")
-                getattr(self, "_" + fault.replace("-", "_"))()
-                self.counts[fault] += 1
-                self._wait(*PAUSE_S)
-                self._bring_back()
+            while self.counts.total() < faults:
+                self._do(self._rng.choice(FAULTS))
         finally:
+            self._enough.set()
             importer.join()
         for worker in self._alive:
             worker.wait_ready(TAKE_OVER_SECONDS_MAX)
@@ -69,15 +71,31 @@ class Campaign:
         check_everything(self._system, self._alive, self._feed, self._sent, self._rng)
         return self.counts
 
-    def _import(self, faults: int) -> None:
-        """Send all facts in parts, spread over the time that the faults take; repeats until acknowledged."""
-        size = max(1, len(self._orders) // (faults * 3 * BURSTS))
-        for number, start in enumerate(range(0, len(self._orders), size)):
-            part = self._orders[start : start + size]
+    def _do(self, fault: str) -> None:
+        """Do a fault and count it, if there is anybody whom it can hit."""
+        if not getattr(self, "_" + fault.replace("-", "_"))():
+            return
+        self.counts[fault] += 1
+        sent, alive = len(self._sent), len(self._alive)
+        print(f"fault {self.counts.total()}: {fault}, {alive} workers, {sent} facts acknowledged", flush=True)
+        self._wait(*PAUSE_S)
+        self._bring_back()
+
+    def _import(self) -> None:
+        """Send facts in small parts until the faults are over, then what is left; after the end again."""
+        position = 0
+        while not self._enough.is_set() or position < len(self._orders):
+            part = self._orders[position : position + PART_FACTS]
             self._send(part)
             self._sent += part
-            if number % BURSTS == 0:
-                self._pause.wait(self._rng.uniform(0.05, 0.4))
+            position += PART_FACTS
+            if position >= len(self._orders) and not self._enough.is_set():
+                self._rng_import.shuffle(self._orders)
+                position = 0  # networks report everything again and again
+            if self._enough.is_set():
+                continue
+            if position % (PART_FACTS * BURSTS) == 0:
+                self._enough.wait(self._rng_import.uniform(0.05, 0.4))
 
     def _send(self, part: list[dict[str, Any]]) -> None:
         deadline = time.monotonic() + TAKE_OVER_SECONDS_MAX
@@ -98,34 +116,58 @@ class Campaign:
         if not self._alive or self._rng.random() < 0.5:
             self._join()
 
-    def _join(self) -> None:
-        if len(self._alive) < WORKERS_MAX:
-            store = self._rng.choice(("memory", "rocksdb"))
-            self._alive.append(self._system.start_worker(self._number, REBATE_STORE=store))
-            self._number += 1
+    def _victim(self) -> Worker:
+        """Return a worker that has worked, now and then one that has just begun."""
+        self._bring_back()
+        working = [worker for worker in self._alive if _has_worked(worker)]
+        beginning = [worker for worker in self._alive if worker not in working]
+        if beginning and self._rng.random() < STARTING_TOO:
+            return self._rng.choice(beginning)
+        if not working:
+            wait_for(lambda: any(map(_has_worked, self._alive)), WORKING_SECONDS_MAX, "a worker that works")
+            working = [worker for worker in self._alive if _has_worked(worker)]
+        return self._rng.choice(working)
 
-    def _kill(self) -> None:
-        if self._alive:
-            self._alive.pop(self._rng.randrange(len(self._alive))).kill()
+    def _join(self) -> bool:
+        if len(self._alive) >= WORKERS_MAX:
+            return False
+        store = self._rng.choice(("memory", "rocksdb"))
+        self._alive.append(self._system.start_worker(self._number, REBATE_STORE=store))
+        self._number += 1
+        return True
 
-    def _freeze(self) -> None:
-        if self._alive:
-            worker = self._rng.choice(self._alive)
-            worker.signal(19)  # SIGSTOP
-            self._wait(*FROZEN_S)
-            worker.signal(18)  # SIGCONT
+    def _kill(self) -> bool:
+        worker = self._victim()
+        worker.kill()
+        self._alive.remove(worker)
+        return True
 
-    def _stop(self) -> None:
-        if self._alive:
-            code = self._alive.pop(self._rng.randrange(len(self._alive))).stop(20)
-            assert code in ENDS_OF_SIGTERM, code
+    def _freeze(self) -> bool:
+        worker = self._victim()
+        worker.signal(19)  # SIGSTOP
+        self._wait(*FROZEN_S)
+        worker.signal(18)  # SIGCONT
+        return True
 
-    def _broker_stop(self) -> None:
+    def _stop(self) -> bool:
+        worker = self._victim()
+        self._alive.remove(worker)
+        code = worker.stop(20)
+        assert code in ENDS_OF_SIGTERM, code
+        return True
+
+    def _broker_stop(self) -> bool:
         self._broker.stop()
         self._wait(0.2, 3.0)
         self._broker.start()
+        return True
 
-    def _broker_kill(self) -> None:
+    def _broker_kill(self) -> bool:
         os.kill(self._broker.status().pid or 0, 9)
         self._wait(0.2, 3.0)
         self._broker.start()
+        return True
+
+
+def _has_worked(worker: Worker) -> bool:
+    return worker.process.poll() is None and "worker ready: " in worker.log_text()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import time
 
+import pytest
+
+from tests.rig.faults import POINTS
 from tests.rig.system import System, ask
 from tests.rig.waiting import wait_for
 
@@ -12,6 +17,8 @@ from .conftest import RULES, NewSystem
 from .test_workers import order
 
 OTHER_CONTENT = RULES.replace("default = 6500", "default = 6000")
+FULL = os.environ.get("REBATE_CHAOS") == "full"
+STOPPED_WITHIN_S = 10.0
 EARLIER = RULES.replace("2026-01", "2025-01")
 
 
@@ -31,6 +38,33 @@ class TestLife:
         again.wait_ready()
         system.wait_idle()
         assert ask(f"{again.url}/v1/users/u2999/balance").body["estimated"] == 650
+
+    @pytest.mark.parametrize("point", POINTS if FULL else ("restoring", "commit-sent"))
+    def test_sigterm_in_the_midst_of_anything(self, new_system: NewSystem, point: str) -> None:
+        """SIGTERM while fencing, restoring or committing: 0 within 10 s, and the next worker goes on."""
+        system: System = new_system()
+        system.send_orders(order(f"u{number}") for number in range(500))
+        if point == "restoring":
+            first = system.start_worker()
+            first.wait_ready()
+            system.wait_idle()
+            assert first.stop() == 0
+        worker = system.start_worker(REBATE_TEST_FAULT=f"{point}:1:term")
+        wait_for(lambda: "Stopping..." in worker.log_text(), 60, f"{point} is passed")
+        assert worker.wait_exit(STOPPED_WITHIN_S) == 0, worker.log_text()[-3000:]
+        again = system.start_worker()
+        again.wait_ready()
+        system.wait_idle()
+        assert ask(f"{again.url}/v1/users/u499/balance").body["estimated"] == 650
+        assert system.command("audit", url=again.url).returncode == 0
+
+    def test_a_part_of_faust_that_fails_ends_the_worker(self, new_system: NewSystem) -> None:
+        """A web server whose port is bound by somebody who does not answer there: 75, no hang, no 1."""
+        system: System = new_system()
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            worker = system.start_worker(REBATE_WEB_PORT=str(taken.getsockname()[1]))
+            assert worker.wait_exit(40) == 75, worker.log_text()[-3000:]
 
     def test_a_second_signal_ends_at_once_and_sigusr2_is_harmless(self, new_system: NewSystem) -> None:
         """SIGUSR2 opens no debugger; after the first SIGTERM a second one does not wait for anything."""

@@ -28,6 +28,8 @@ APP, SOURCE, DLT, PARKED, DECISIONS, SENT = (
     "sent",
 )
 FIRST = "first"
+TOLD = "told"
+EVENTS = "rebate-events"
 FOLDED = RecordKind("f", list[int])
 ENTRY = RecordKind("e", int)
 USED = RecordKind("", str)
@@ -44,6 +46,7 @@ class PlainWork:
         self._records = ChunkRecords(overlay)
         self._outbox = outbox
         self._used = False
+        self._told: list[int] = []
 
     def take(self, record: Record) -> None:
         """Fold one record."""
@@ -58,9 +61,21 @@ class PlainWork:
             self._records.add(name, folded)
         self._records.put(ENTRY.key(key.decode(), len(folded)), record.offset)  # at once, as ledgers are
         folded.append(record.offset)
+        self._told.append(record.offset)
         self._outbox.send(SENT, key, b"%d" % record.offset, record.timestamp)
         if key in self._broken:
             raise ZeroDivisionError(BUG)
+
+    def successor(self, overlay: Overlay, outbox: Outbox) -> PlainWork:
+        """Return the work that goes on, with the offsets that are told at the chunk's end."""
+        after = PlainWork(self._broken, overlay, outbox)
+        after._told = list(self._told)
+        return after
+
+    def conclude(self) -> None:
+        """Tell, once a chunk, what was folded."""
+        if self._told:
+            self._outbox.send(TOLD, b"", " ".join(map(str, self._told)).encode(), 0)
 
     def finish(self) -> None:
         """Write what was folded; the first time, say so."""

@@ -2,9 +2,9 @@
 
 `faust -A tests.rig.faults worker` is the real app with the lane's no-op hook replaced, so nothing of
 this is in the product. REBATE_TEST_FAULT is `point:count:action`: at the count-th time that the point
-is passed (after the gate file exists), `kill` is SIGKILL and `freeze` SIGSTOP to itself. `commit-sent`
-acts a moment later, when the request is on its way and not answered. REBATE_TEST_BUG names keys on
-whose records our folds raise, after having done everything.
+is passed (after the gate file exists), `kill` is SIGKILL to itself, `freeze` SIGSTOP, `term` SIGTERM.
+`commit-sent` acts a moment later, when the request is on its way and not answered. REBATE_TEST_BUG names
+keys on whose records our folds raise, after having done everything.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ POINTS = (
     "applied",
 )
 LATER_S = {"sent": 0.0005, "commit-sent": 0.001}
-SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
+SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP, "term": signal.SIGTERM}
 
 
 class FaultHook:

@@ -75,7 +75,7 @@ class Worker:
         self.log = log
         self.environment = dict(environment)
         rigged = "REBATE_TEST_FAULT" in environment or "REBATE_TEST_BUG" in environment
-        app = "tests.rig.faults" if rigged else "rebate_app"
+        app = environment.get("REBATE_TEST_APP") or ("tests.rig.faults" if rigged else "rebate_app")
         with log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "faust", "-A", app, "worker", "-l", "info"],
@@ -191,7 +191,7 @@ class System:
 
     def produce(self, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]) -> None:
         """Send records as any producer would, acknowledged."""
-        asyncio.run(_produce(self.settings.broker, topic, list(records)))
+        asyncio.run(produce(self.settings.broker, topic, list(records)))
 
     def read(self, topic: str, within: float = 30.0) -> list[Any]:
         """Return all committed records that a topic has now."""
@@ -227,7 +227,8 @@ class System:
                 worker.kill()
 
 
-async def _produce(broker: str, topic: str, records: list[tuple[bytes | None, bytes | None]]) -> None:
+async def produce(broker: str, topic: str, records: list[tuple[bytes | None, bytes | None]]) -> None:
+    """Send records as any producer would; return once all are acknowledged."""
     sender = AIOKafkaProducer(bootstrap_servers=broker, acks="all", enable_idempotence=True, linger_ms=5)
     async with started(sender) as producer:
         sent = [await producer.send(topic, value, key=key) for key, value in records]

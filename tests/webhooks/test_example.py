@@ -59,7 +59,9 @@ class TestExample:
             yield url, process
         finally:
             process.kill()
-            process.communicate()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
     def test_it_takes_ours_once_and_nothing_else(self, running: tuple[str, subprocess.Popen[str]]) -> None:
         """Our own sender is believed, also in rotation; forged, old and altered requests are not."""

@@ -71,8 +71,11 @@ class TestAnswers:
 
     @pytest.mark.parametrize(
         ("status", "outcome"),
-        [(200, DELIVERED), (204, DELIVERED), (301, REFUSED), (307, REFUSED), (400, REFUSED), (404, REFUSED)]
-        + [(410, REFUSED), (408, RETRY), (429, RETRY), (500, RETRY), (503, RETRY)],
+        [
+            *[(status, DELIVERED) for status in (200, 204)],
+            *[(status, REFUSED) for status in (301, 307, 400, 404, 410)],
+            *[(status, RETRY) for status in (408, 429, 500, 503)],
+        ],
     )
     def test_a_status_means(self, status: int, outcome: str) -> None:
         """Each status has one meaning, and no redirect is followed."""
@@ -146,13 +149,36 @@ class TestAddresses:
 
     @pytest.mark.parametrize(
         "address",
-        ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"]  # noqa: S104
-        + ["224.0.0.1", "240.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1"]
-        + ["fec0::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1"]
-        + ["2002:7f00:1::", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:db8::1", "::127.0.0.1"],
+        [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",  # noqa: S104
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fe80::1%eth0",
+            "fc00::1",
+            "fec0::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+            "2002:7f00:1::",
+            "2001:db8::1",
+            "::127.0.0.1",
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        ],
     )
     def test_special_addresses_are_known(self, address: str) -> None:
-        """Private, loopback, link-local, multicast, unspecified, reserved, and what stands for one of them."""
+        """Private, loopback, link-local, multicast, unspecified, reserved, and what stands for one."""
         assert is_special(address)
         with pytest.raises(AddressRefusedError):
             require_allowed(address)
@@ -174,7 +200,12 @@ class TestAddresses:
             answered = post(settings_for(url, ALLOW_PRIVATE="0"))
             assert answered.outcome == RETRY
             assert not receiver.requests
-        if host not in ("0x7f000001", "2130706433"):  # which some systems do not take for an address at all
+        if host in (
+            "127.0.0.1",
+            "localhost",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+        ):
             assert answered.code == "address-refused"
 
     def test_the_address_is_looked_at_on_every_connection(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,4 +276,4 @@ class TestSettings:
             }
         )
         assert settings.webhook_secrets == (b"new", b"old")
-        assert shown_settings(settings)["REBATE_WEBHOOK_SECRET"] == "***"
+        assert shown_settings(settings)["REBATE_WEBHOOK_SECRET"] == 3 * "*"

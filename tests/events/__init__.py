@@ -1,0 +1,1 @@
+"""What other systems hear: events on a real Kafka."""
