@@ -213,8 +213,14 @@ class LineWas(Struct, frozen=True, gc=False):
     counted_day: int | None
 
 
+#: A line that had never come.
+NEVER_HERE = LineWas(NOTHING, "", 0, bought=False, closed="", counted="", counted_day=None)
+
+
 def line_was(record: AccountLine, held: Effective | None) -> LineWas:
     """Return the line as it is now; `held` is the contribution that holds."""
+    if held is None and record.posted is NOTHING:
+        return NEVER_HERE
     bought = held is not None and held[1].terms is None
     return LineWas(
         record.posted,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Protocol
 
-RECORDS_MAX = 2_000  # decoded records of one partition, about 2 KB each
+RECORDS_MAX = 4_000  # decoded records of one partition, 1 to 2 KB each
 VALUES_MAX = 16_000  # source values of one partition, about 0.5 KB each
 
 #: A source value that was taken → under which key, and the earliest timestamp (ms) at which it was.
