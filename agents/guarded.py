@@ -25,6 +25,7 @@ from tables.parking import WATCH, WATCH_KEY, Parked, Watch
 from .dead_letters import Failure, Imprint, dead_letter, failure_of, is_replay, place_of
 from .limits import refuse_too_many, refuse_too_much_parked, see_good, see_letter
 from .parking import ParkingLot, Step
+from .telling import Telling, letter_event
 
 #: Not the record's fault and no bug: the partition begins again, or ends.
 NOT_A_FAILURE = (StoreDamagedError, StoreClosedError, LaneError)
@@ -48,8 +49,16 @@ class FailurePolicy(Struct, frozen=True):
 class Work(Protocol):
     """A stage's own work on some records of a chunk: RefusedError for what cannot be used."""
 
+    def successor(self, overlay: Overlay, outbox: Outbox) -> Work:
+        """Return the work that goes on after this one's `finish`, with what is told at the chunk's end."""
+        ...
+
     def take(self, record: Record) -> None:
         """Take one record. RefusedError only before anything is changed or sent."""
+        ...
+
+    def conclude(self) -> None:
+        """Send what is told once a chunk: before the last `finish`, and not before a savepoint's."""
         ...
 
     def finish(self) -> None:
@@ -58,11 +67,12 @@ class Work(Protocol):
 
 
 class Desk(Struct, frozen=True):
-    """Whose a stage is, and where it puts what fails and what waits."""
+    """Whose a stage is, where it puts what fails and what waits, and how it tells of it."""
 
     app: str
     dlt: str
     parked: str
+    telling: Telling = Telling()
 
 
 class GuardedSession:
@@ -91,6 +101,7 @@ class GuardedSession:
         self._lot = ParkingLot(overlay, desk.app, desk.parked, policy.decisions)
         self._parked = self._lot.keys
         self._work = work(overlay, outbox)
+        self._origin: Work | None = None  # the work that ended with the savepoint
         self._savepoint: dict[bytes, bytes | None] = {}
         self._since: list[Record] = []  # folded since the savepoint
         self._watch = WATCH.read(overlay, WATCH_KEY) or Watch()
@@ -106,10 +117,15 @@ class GuardedSession:
                 refuse_too_much_parked(self._lot.tally, record, new_key=False)
             self._lot.add(record, self._outbox)
         else:
-            self._fold_or_refuse(record)
+            failure = self._fold(record, record.offset)
+            if failure is None:
+                self._good += not record.headers or not is_replay(record)
+            else:
+                self._refuse_or_park(record, failure)
 
     def finish(self) -> None:
         """Write everything that was collected to the overlay."""
+        self._work.conclude()
         self._work.finish()
         self._overlay.changes.update(self._lot.changes())
         self._count_good()
@@ -122,12 +138,8 @@ class GuardedSession:
         see_good(self._watch, self._good)
         self._good = 0
 
-    def _fold_or_refuse(self, record: Record) -> None:
-        failure = self._fold(record, record.offset)
+    def _refuse_or_park(self, record: Record, failure: Failure) -> None:
         counts = not record.headers or not is_replay(record)
-        if failure is None:
-            self._good += counts
-            return
         self._count_good()
         limited = self._is_limited()
         parks = failure.is_bug and record.key is not None
@@ -138,6 +150,7 @@ class GuardedSession:
         if counts:
             see_letter(self._watch, record, failure.fault.code)
         letter = self._refuse(record, failure)
+        self._tell(record, failure)
         if parks:
             first_at = texts_of(letter.headers)[FIRST_AT]
             self._lot.park(record, failure.fault.code, first_at, self._outbox)
@@ -146,6 +159,11 @@ class GuardedSession:
         letter = dead_letter(record, self._desk.dlt, failure, self._desk.app, self._policy.imprint)
         self._outbox.refuse(letter, failure.fault.code)
         return letter
+
+    def _tell(self, record: Record, failure: Failure) -> None:
+        event = letter_event(record, failure.fault.code, self._desk.app, self._desk.telling)
+        if event is not None:
+            self._outbox.send_raw(event)
 
     def _fold(self, record: Record, at_offset: int) -> Failure | None:
         """Fold one record; return why it failed, with everything as if it had never been tried."""
@@ -169,9 +187,10 @@ class GuardedSession:
 
     def _roll_back(self) -> None:
         """Go back to the savepoint, fold anew what succeeded since, and make that the savepoint."""
-        self._overlay.changes = dict(self._savepoint)
-        scratch = Outbox()
-        work = self._new_work(self._overlay, scratch)
+        self._overlay.go_back(self._savepoint)
+        scratch, origin = Outbox(), self._origin
+        again = self._new_work if origin is None else origin.successor
+        work = again(self._overlay, scratch)
         for record in self._since:
             work.take(record)
         sent_before = len(scratch.records)
@@ -180,7 +199,8 @@ class GuardedSession:
         self._outbox.count(scratch.counted)
         self._savepoint = dict(self._overlay.changes)
         self._since.clear()
-        self._work = self._new_work(self._overlay, self._outbox)
+        self._origin = work
+        self._work = work.successor(self._overlay, self._outbox)
 
     def _control(self, record: Record, control: Control | None) -> None:
         """Do what a control message says about the key under which it stands; nothing if it is too late."""
@@ -203,6 +223,8 @@ class GuardedSession:
                 failure = self._fold(record, step.control.offset)
                 if failure is not None:
                     self._refuse(record, self._failed_again(failure, key, waiting.attempts, step))
+                    if not waiting.attempts:  # else its letter is open since it failed first
+                        self._tell(record, failure)
                     if failure.is_bug:
                         lot.stop_release(key)
                         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rebate_app.domain.rules import RuleBook
 from rebate_app.settings import Settings
 from rebate_app.wire.topics import Topics
@@ -9,13 +11,15 @@ from rebate_app.wire.topics import Topics
 from .accounts import AccountsStage
 from .guarded import FailurePolicy
 from .order_lines import OrderLinesStage
+from .telling import Telling
 
 
 def stages_of(
-    settings: Settings, rules: RuleBook, failures: FailurePolicy
+    settings: Settings, rules: RuleBook, failures: FailurePolicy, since_ms: Callable[[], int]
 ) -> tuple[OrderLinesStage, AccountsStage]:
-    """Return stage 1 and stage 2."""
+    """Return stage 1 and stage 2; events tell of records from `since_ms` on."""
     topics = Topics.of(settings)
+    telling = Telling(topics.events, since_ms)
     lines = OrderLinesStage(
         source=topics.orders,
         changelog=topics.lines_changelog,
@@ -26,6 +30,7 @@ def stages_of(
         app=settings.app_id,
         user_id_fields=settings.user_id_fields,
         failures=failures,
+        telling=telling,
     )
     users = AccountsStage(
         source=topics.user_log,
@@ -36,5 +41,6 @@ def stages_of(
         app=settings.app_id,
         rules=rules,
         failures=failures,
+        telling=telling,
     )
     return lines, users

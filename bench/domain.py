@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import gc
 import json
 import platform
 import pstats
 import random
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 from msgspec import Struct
@@ -32,6 +31,8 @@ from rebate_app.domain.rules import RuleBook, RuleVersion
 from rebate_app.lane.outbox import Outbox
 from rebate_app.lane.stage import Stage
 from rebate_app.lane.store import MemoryStore, Overlay
+from rebate_app.lane.warm import Warm
+from rebate_app.worker import collect_seldom
 
 SEED = 20_260_101
 CHUNK = 1_000  # records; the lane's chunks grow to about that under load (design.md 3)
@@ -99,7 +100,7 @@ def snapshots(rng: random.Random, number: int) -> list[tuple[bytes, bytes]]:
     for step, status in enumerate(("paid", "received", "settled")):
         modified = (paid + timedelta(days=4 * step, seconds=rng.randrange(86_400))).isoformat()
         settled = status == "settled"
-        fact = {
+        fact: dict[str, Any] = {
             "schema": "order-event/1",
             "kind": "order.snapshot",
             "platform": "taobao",
@@ -136,13 +137,15 @@ def feed(rng: random.Random, lines: int) -> list[tuple[bytes, bytes]]:
 def drive(stage: Stage, store: MemoryStore, records: list[BenchRecord]) -> list[tuple[bytes, bytes]]:
     """Run the records through a stage in chunks; return what it sent."""
     sent = []
+    warm = Warm()
     for start in range(0, len(records), CHUNK):
-        overlay, outbox = Overlay(store), Outbox()
+        overlay, outbox = Overlay(store, warm), Outbox()
         session = stage.session(overlay, outbox)
         for record in records[start : start + CHUNK]:
             session.take(record)
         session.finish()
         store.apply(overlay.changes, store.position + len(overlay.changes))
+        warm.keep(overlay)
         sent += [
             (out.key, out.value) for out in outbox.records if out.topic == "log" and out.key and out.value
         ]
@@ -170,7 +173,7 @@ def run(lines: int) -> dict[str, float]:
 
     drive(accounts, users, log(list(profiles())))
     events = [BenchRecord("orders", 0, n, NOW_MS, *pair) for n, pair in enumerate(feed(rng, lines))]
-    gc.collect()
+    collect_seldom()  # as a worker does
     begin = time.process_time()
     sent = drive(lines_stage, states, events)
     middle = time.process_time()
@@ -220,4 +223,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
 import agents.attach
 import tables.declare
+from agents.accounts import AccountsStage
 from agents.dead_letters import Imprint
 from agents.guarded import FailurePolicy
+from agents.order_lines import OrderLinesStage
 from agents.rehearsal import rehearse
 from agents.stages import stages_of
 from rebate_app.dead_letters.office import Office
@@ -30,28 +33,33 @@ from rebate_app.readings import app_version, read_worker
 from rebate_app.settings import EXIT_CONFIGURATION, ConfigurationError, Settings, load_settings
 from rebate_app.web.attach import Api
 from rebate_app.web.attach import attach as attach_web
+from rebate_app.webhooks.courier import Courier, Passing
 from rebate_app.wire.rule_files import load_rules
 from rebate_app.wire.topics import Topics
 from rebate_app.worker import RebateWorkerApp
 
 __all__ = ["EXIT_CONFIGURATION", "ConfigurationError", "create_app"]
 
+MakeStages = Callable[[Settings, RuleBook, FailurePolicy, Callable[[], int]], Sequence[Stage]]
+
 QUIET_LOGGERS = ("aiokafka", "faust", "mode", "asyncio")
 """Faust leaves the root logger at DEBUG, which costs a log record per send."""
 
 
-def create_app(settings: Settings | None = None) -> RebateWorkerApp:
-    """Return the app for these settings; ConfigurationError if they, the rules or the names do not fit."""
+def create_app(settings: Settings | None = None, *, make_stages: MakeStages = stages_of) -> RebateWorkerApp:
+    """Return the app for these settings; ConfigurationError if they, the rules or the names do not fit.
+
+    `make_stages`: other folds on the same topics and the same lane, for measuring the lane alone.
+    """
     settings = load_settings() if settings is None else settings
     _check_import_names()
     topics = Topics.of(settings)
     rules = load_rules(settings.rules)
     options = client_options(settings)
     app = RebateWorkerApp(settings=settings, rules=rules, **_faust_settings(settings))
-    by_source = {
-        stage.source: stage for stage in stages_of(settings, rules, _failure_policy(settings, topics, rules))
-    }
-    stages: list[Stage] = list(by_source.values())
+    failures = _failure_policy(settings, topics, rules)
+    stages = list(make_stages(settings, rules, failures, lambda: app.first_start.since_ms))
+    ours = {stage.source: stage for stage in stages if isinstance(stage, OrderLinesStage | AccountsStage)}
     app.stores = StoreFolder(settings) if settings.store == "rocksdb" else None
     app.lane = Lane(settings, options, stages, fatal=app.fatal, new_store=app.stores or new_memory_store)
     placement = LanePlacement(app, app.lane, settings, topics)
@@ -63,7 +71,14 @@ def create_app(settings: Settings | None = None) -> RebateWorkerApp:
     app.transport = LaneTransport(app.conf.broker_consumer, app)
     app.lane.use_thread(lambda: app.consumer.thread)
     tables.declare.declare(app, settings, topics)
-    agents.attach.attach(app, app.lane, settings)
+    app.webhooks = (
+        Courier(settings, topics, app.lane, app.events_from, app_version())
+        if settings.webhook_url
+        else Passing(topics, app.lane)
+    )
+    app.lane.companion = app.webhooks
+    figures.read_from(app.webhooks.read)
+    agents.attach.attach(app, app.lane, settings, app.webhooks)
     app.order_service = OrderService(settings)
     attach_web(
         app,
@@ -77,7 +92,7 @@ def create_app(settings: Settings | None = None) -> RebateWorkerApp:
             own_url=settings.own_url,
             figures=figures,
             office=Office(settings),
-            rehearse=lambda source, store, record: rehearse(by_source[source], store, record),
+            rehearse=lambda source, store, record: rehearse(ours[source], store, record),
         ),
     )
     for name in QUIET_LOGGERS:

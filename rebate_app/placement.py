@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from rebate_app.lane.batches import partition_of
 from rebate_app.lane.lane import Lane
 from rebate_app.lane.partition import RUNNING, PartitionLane
-from rebate_app.lane.producers import partition_of
 from rebate_app.settings import Settings
 from rebate_app.web.ports import Assignment, Local, Nobody, Place, Remote, Restoring
 from rebate_app.wire.topics import Topics

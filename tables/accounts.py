@@ -58,6 +58,7 @@ class AccountsChunk:
 
     def __init__(self, overlay: Overlay) -> None:
         self.records = ChunkRecords(overlay)
+        self._users: dict[str, UserRecords] = {}
 
     def counters(self) -> Counters:
         """Return the partition's counters."""
@@ -70,14 +71,17 @@ class AccountsChunk:
     def first_use(self, version: str) -> bool:
         """Note that the partition used a rule version; return whether it is the first time."""
         key = USED_RULE.key(version)
-        if self.records.get(USED_RULE, key) is not None:
+        if self.records.look(USED_RULE, key) is not None:
             return False
         self.records.put(key, version)
         return True
 
     def user(self, user_id: str) -> UserRecords:
         """Return a user's records; a user comes to be when the head is first asked for."""
-        return UserRecords(self, user_id)
+        user = self._users.get(user_id)
+        if user is None:
+            user = self._users[user_id] = UserRecords(self, user_id)
+        return user
 
     def attribution(self, attribution_id: str) -> IdChunk:
         """Return an attribution id's records."""
@@ -86,6 +90,7 @@ class AccountsChunk:
     def flush(self) -> None:
         """Write the changed records to the overlay."""
         self.records.flush()
+        self._users.clear()
 
 
 class UserRecords:
@@ -95,10 +100,16 @@ class UserRecords:
         self._chunk = chunk
         self._records = chunk.records
         self._user_id = user_id
+        self._head: Head | None = None
         self._profiles: Profiles | None = None
 
     def head(self) -> Head:
         """Return the head; a fresh one makes the user known to the partition."""
+        if self._head is None:
+            self._head = self._first_head()
+        return self._head
+
+    def _first_head(self) -> Head:
         key = HEAD.key(self._user_id)
         head = self._records.get(HEAD, key)
         if head is None:
@@ -121,7 +132,7 @@ class UserRecords:
     def profiles(self) -> Profiles:
         """Return the profile facts."""
         if self._profiles is None:
-            self._profiles = self._records.get(PROFILES, PROFILES.key(self._user_id)) or Profiles()
+            self._profiles = self._records.look(PROFILES, PROFILES.key(self._user_id)) or Profiles()
         return self._profiles
 
     def keep_profiles(self) -> None:

@@ -5,6 +5,8 @@ It holds what the line's facts say, not the facts: the topic keeps those.
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from rebate_app.domain.order_line import LineState
 from rebate_app.lane.store import Overlay, Readable
 
@@ -31,13 +33,16 @@ class OrderLinesChunk:
         return True
 
     def line(self, line: str) -> LineState:
-        """Return the line's state, a fresh one for a line never seen; it may be changed in place."""
-        key = line.encode()
-        state = self._records.get(LINE, key)
-        if state is None:
-            state = LineState()
-            self._records.add(key, state)
-        return state
+        """Return the line's state, a fresh one for a line never seen; `note` it once it was changed."""
+        return self._records.look(LINE, line.encode()) or LineState()
+
+    def note(self, line: str, state: LineState) -> None:
+        """Keep the state of a line, which was changed in place or is the first one."""
+        self._records.add(line.encode(), state)
+
+    def copy_of(self, line: str) -> LineState:
+        """Return a copy of the line's state, a fresh one for a line never seen: to try something out."""
+        return deepcopy(self.line(line))
 
     def flush(self) -> None:
         """Write the changed lines to the overlay."""

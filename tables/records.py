@@ -1,4 +1,4 @@
-"""Typed records over an overlay: decoded once a chunk, encoded once a chunk, written only if changed."""
+"""Typed records over an overlay: decoded once, encoded once a chunk, written only if changed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,27 @@ from rebate_app.lane.store import Overlay, Readable
 
 R = TypeVar("R")
 
-_encoder = Encoder()
+encode = Encoder().encode
 
 
 class RecordKind(Generic[R]):
     """One kind of record: its key prefix and its type. Keys are plain text: prefix, then ids, by spaces."""
 
+    __slots__ = ("_decode", "_prefix")
+
     def __init__(self, prefix: str, record_type: type[R]) -> None:
         self._prefix = prefix + " " if prefix else ""
         self._decode = Decoder(record_type).decode
 
-    def key(self, *parts: str | int) -> bytes:
+    def key(self, about: str | int, part: str | int | None = None) -> bytes:
         """Return the record's key; no id contains a space."""
-        return (self._prefix + " ".join(map(str, parts))).encode()
+        if part is None:
+            return f"{self._prefix}{about}".encode()
+        return f"{self._prefix}{about} {part}".encode()
+
+    def decode(self, value: bytes) -> R:
+        """Return the record that a value holds."""
+        return self._decode(value)
 
     def read(self, store: Readable, key: bytes) -> R | None:
         """Return the record under the key, None when there is none."""
@@ -33,32 +41,57 @@ class RecordKind(Generic[R]):
 class ChunkRecords:
     """The records that a chunk has touched, decoded; `flush` writes those that changed to the overlay."""
 
+    __slots__ = ("_changed", "_loaded", "_overlay")
+
     def __init__(self, overlay: Overlay) -> None:
         self._overlay = overlay
         self._loaded: dict[bytes, object] = {}
+        self._changed: dict[bytes, None] = {}  # a set that keeps its order, so that chunks are repeatable
 
     def get(self, kind: RecordKind[R], key: bytes) -> R | None:
         """Return the record, allowed to be changed in place, None when there is none."""
+        self._changed[key] = None
+        return self.look(kind, key)
+
+    def look(self, kind: RecordKind[R], key: bytes) -> R | None:
+        """Return the record, None when there is none; whoever changes it in place has to `note` it."""
         loaded = self._loaded.get(key)
         if loaded is None:
-            loaded = kind.read(self._overlay, key)
-            if loaded is not None:
-                self._loaded[key] = loaded
+            loaded = self._load(kind, key)
         return loaded  # type: ignore[return-value]
+
+    def _load(self, kind: RecordKind[R], key: bytes) -> object | None:
+        overlay = self._overlay
+        loaded = overlay.decoded.pop(key, None)
+        if loaded is None:
+            loaded = overlay.warm.records.pop(key, None)
+        if loaded is None:
+            loaded = kind.read(overlay, key)
+        if loaded is not None:
+            self._loaded[key] = loaded
+        return loaded
+
+    def note(self, key: bytes) -> None:
+        """Note that a record which was looked at has been changed."""
+        self._changed[key] = None
 
     def add(self, key: bytes, record: object) -> None:
         """Keep a record that is new in this chunk."""
         self._loaded[key] = record
+        self._changed[key] = None
 
     def put(self, key: bytes, record: object) -> None:
-        """Write a record that nobody will change again."""
-        self._overlay.put(key, _encoder.encode(record))
+        """Write a record that nobody will ask for in this chunk or change again."""
+        self._overlay.put(key, encode(record))
 
     def flush(self) -> None:
-        """Encode what was loaded or added, and hand on what differs from what is stored."""
-        overlay = self._overlay
-        for key, record in self._loaded.items():
-            value = _encoder.encode(record)
-            if value != overlay.get(key):
-                overlay.put(key, value)
-        self._loaded.clear()
+        """Encode what was changed or added, and hand on what differs from what is stored."""
+        overlay, loaded = self._overlay, self._loaded
+        for key in self._changed:
+            if key in loaded:
+                value = encode(loaded[key])
+                if value != overlay.get(key):
+                    overlay.put(key, value)
+        overlay.decoded.update(loaded)
+        self._loaded = {}
+        self._changed.clear()

@@ -37,6 +37,11 @@ TOPICS = Topics(
     orders_parked="order_topic-parked",
     user_log_parked="rebate-user-log-parked",
     decisions="rebate-dlq-decisions",
+    events="rebate-events",
+    events_retry_10s="rebate-events-retry-10s",
+    events_retry_1m="rebate-events-retry-1m",
+    events_retry_10m="rebate-events-retry-10m",
+    events_dlt="rebate-events-dlt",
 )
 LINES, ACCOUNTS = "order-lines", "accounts"  # the names of the stages
 _hash = lru_cache(maxsize=65_536)(murmur2)  # in plain Python: the same keys again and again
@@ -103,6 +108,7 @@ class ListLane:
         self.logs: dict[tuple[str, int], list[LogRecord]] = {}
         self.dead_letters: list[Outgoing] = []
         self.kept: list[Outgoing] = []  # copies of what is parked, and decisions
+        self.told: dict[int, list[LogRecord]] = {}  # events by partition
 
     def partition_of(self, key: bytes | str) -> int:
         """Return the partition of a key, as Kafka's default partitioner does."""
@@ -182,5 +188,25 @@ class ListLane:
         if outgoing.topic in (topics.orders_parked, topics.user_log_parked, topics.decisions):
             self.kept.append(outgoing)
             return
+        if outgoing.topic == topics.events:
+            self._tell(outgoing)
+            return
         assert outgoing.key is not None
         self.send(outgoing.topic, outgoing.key, outgoing.value, outgoing.timestamp_ms * 1_000)
+
+    def _tell(self, event: Outgoing) -> None:
+        partition = event.partition
+        if partition is None:
+            partition = self.partition_of(event.key or b"")
+        log = self.told.setdefault(partition, [])
+        log.append(
+            LogRecord(
+                event.topic,
+                partition,
+                len(log),
+                event.timestamp_ms,
+                event.key,
+                event.value,
+                event.headers,
+            )
+        )

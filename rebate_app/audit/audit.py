@@ -14,6 +14,7 @@ from agents.guarded import FailurePolicy
 from agents.order_lines import OrderLinesStage
 from agents.stages import stages_of
 from rebate_app.domain.rules import RuleBook
+from rebate_app.lane.first_start import EVERYTHING_MS
 from rebate_app.settings import Settings
 from rebate_app.wire.topics import Topics
 from tables import accounts, order_lines
@@ -29,7 +30,10 @@ ACCOUNT_HEADS = (b"h ", b"H ")
 
 
 class Auditor:
-    """Audits what two stages made of their topics. `workers` None: the topics and tables alone."""
+    """Audits what two stages made of their topics. `workers` None: the topics and tables alone.
+
+    `since_ms`: events tell of records from then on (lane.first_start).
+    """
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class Auditor:
         partitions: int,
         logs: Logs,
         *,
+        since_ms: int = EVERYTHING_MS,
         workers: Workers | None = None,
         tell: Tell = lambda _count, _says: None,
         limit: int = LIMIT,
@@ -45,8 +50,9 @@ class Auditor:
         self.findings = Findings(limit)
         self._report = Report()
         policy = FailurePolicy(decisions=lines_stage.failures.decisions, on_bug="stop")
-        self._lines = replace(lines_stage, failures=policy)
-        self._accounts = replace(accounts_stage, failures=policy)
+        telling = replace(accounts_stage.telling, since_ms=lambda: EVERYTHING_MS, singly=True)
+        self._lines = replace(lines_stage, failures=policy, telling=telling)
+        self._accounts = replace(accounts_stage, failures=policy, telling=telling)
         self._partitions = partitions
         self._logs = logs
         self._tell = tell
@@ -60,6 +66,8 @@ class Auditor:
             registry=lines_stage.registry,
             decisions=policy.decisions,
             partitions=partitions,
+            events=telling.topic,
+            since_ms=since_ms,
         )
         self._messages = Messages(names, logs, self.findings)
         self._watermarks: dict[tuple[str, int], int] = {}
@@ -74,6 +82,8 @@ class Auditor:
         self._tell(report.facts, "records folded; looking for what they sent")
         await self._messages.compare(self._watermarks)
         report.messages, report.after_cut = self._messages.compared, self._messages.after_cut
+        report.events = self._messages.events.compared
+        report.after_cut += self._messages.events.after_cut
         if self._balances is not None:
             report.users_compared = self._balances.compared
         report.cut = {f"{topic}/{number}": mark for (topic, number), mark in self._watermarks.items()}
@@ -128,4 +138,5 @@ class Auditor:
 
 def audited_stages(settings: Settings, rules: RuleBook) -> tuple[OrderLinesStage, AccountsStage]:
     """Return the stages as these settings make them, to be folded without any lane."""
-    return stages_of(settings, rules, FailurePolicy(decisions=Topics.of(settings).decisions))
+    policy = FailurePolicy(decisions=Topics.of(settings).decisions)
+    return stages_of(settings, rules, policy, since_ms=lambda: EVERYTHING_MS)

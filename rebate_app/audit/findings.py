@@ -15,6 +15,7 @@ EXTRA_RECORD = "extra-record"
 LOST_MESSAGE = "lost-message"
 DOUBLED_MESSAGE = "doubled-message"
 INVENTED_MESSAGE = "invented-message"
+WRONG_EVENT = "wrong-event"
 WRONG_BALANCE = "wrong-balance"
 WRONG_WATERMARK = "wrong-watermark"
 FOLD_FAILED = "fold-failed"
@@ -28,6 +29,7 @@ FINDING_KINDS = {
     LOST_MESSAGE: "a message that follows from the facts is not on its topic",
     DOUBLED_MESSAGE: "a message that follows from the facts once is on its topic more often",
     INVENTED_MESSAGE: "a message is on its topic that does not follow from the facts",
+    WRONG_EVENT: "an event about a balance says something else than the facts make",
     WRONG_BALANCE: "a worker answers another balance than the facts make",
     WRONG_WATERMARK: "a table says that it holds up to a place which its source does not have",
     FOLD_FAILED: "the facts cannot be folded: a bug of ours, the record is named",
@@ -87,15 +89,16 @@ class Report(Struct):
     """The result of an audit.
 
     `facts`: records of the sources that were folded. `lines`, `accounts`: lines, and users and
-    attribution ids, compared. `messages`: sent messages and dead letters looked for. `after_cut`:
-    messages that came after the cut. `not_comparable`: users whose account moved on while they were
-    asked. `cut`: source partition → offset up to which was folded.
+    attribution ids, compared. `messages`: sent messages and dead letters looked for; `events`: those on
+    `rebate-events`. `after_cut`: messages that came after the cut. `not_comparable`: users whose account
+    moved on while they were asked. `cut`: source partition → offset up to which was folded.
     """
 
     facts: int = 0
     lines: int = 0
     accounts: int = 0
     messages: int = 0
+    events: int = 0
     after_cut: int = 0
     users_compared: int = 0
     not_comparable: int = 0

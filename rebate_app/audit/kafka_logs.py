@@ -98,6 +98,7 @@ class KafkaLogs:
             topics.orders_parked,
             topics.user_log_parked,
             topics.decisions,
+            topics.events,
         }
         return [spec for spec in topics.specs(self._settings) if spec.name in needed]
 

@@ -13,12 +13,13 @@ from typing import Any
 from msgspec import Struct
 
 from rebate_app.domain.messages import Cursor, Message
+from rebate_app.lane.batches import partition_of
 from rebate_app.lane.outbox import Outgoing
-from rebate_app.lane.producers import partition_of
 from rebate_app.wire.internal import ForeignMessageError, decode_message, is_internal
 
 from .causes import Cause, Causes, Cut, Source, cause_in_headers, is_invented
 from .described import named, text_of
+from .events import EventNames, Events
 from .findings import DOUBLED_MESSAGE, INVENTED_MESSAGE, LOST_MESSAGE, UNAUDITABLE, Finding, Findings
 from .logs import Logs, Record
 from .sends import Seen, Sent, Tally, Target, digest_of
@@ -37,6 +38,8 @@ class Names(Struct, frozen=True):
     registry: str
     decisions: str
     partitions: int
+    events: str
+    since_ms: int  # what is older is not told of
 
 
 class Messages:
@@ -52,6 +55,8 @@ class Messages:
         self._senders: list[Source] = []
         self._registry: dict[bytes, bytes] = {}
         self._decided: set[bytes] = set()
+        event_names = EventNames(names.app, names.events, names.since_ms, names.user_log, names.partitions)
+        self.events = Events(event_names, logs, findings)
         self.seen = [Seen() for _ in range(names.partitions)]
         self._cuts: Mapping[Source, Cut] = {}
 
@@ -59,7 +64,8 @@ class Messages:
         """Return the function to which the fold of that source partition hands what it sends."""
         number = len(self._senders)
         self._senders.append(source)
-        names, count, sent = self._names, self._names.partitions, self._sent
+        names, count, sent, events = self._names, self._names.partitions, self._sent, self.events
+        numbered = events.sender(source)
 
         def send(outgoing: Outgoing, offset: int) -> None:
             if outgoing.topic == names.registry:
@@ -67,6 +73,9 @@ class Messages:
                 return
             if outgoing.topic == names.decisions:
                 self._decided.add(outgoing.key or b"")
+                return
+            if outgoing.topic == names.events:
+                events.take(outgoing, numbered, offset)
                 return
             partition = outgoing.partition
             if partition is None:
@@ -96,6 +105,7 @@ class Messages:
                 await self._compare_dead_letters("", target)
         await self._compare_registry()
         await self._compare_decisions()
+        await self.events.compare(self._cuts)
 
     async def _read_tail(self, partition: int, seen: Seen) -> None:
         """Read on from the cut to the high watermark of now: there stands all that the cuts have sent."""

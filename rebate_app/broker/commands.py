@@ -62,9 +62,10 @@ def _exits(command: Callable[P, None]) -> Callable[P, None]:
     return guarded
 
 
-@click.group(
-    epilog="Exit codes: 0 ok, 2 usage, 69 not available, 75 try again, 78 something has to be installed."
-)
+EXITS = "Exit codes: 0 ok, 2 usage, 69 not available, 75 try again, 78 something has to be installed."
+
+
+@click.group(epilog=EXITS)
 def broker() -> None:
     """The local Apache Kafka, for those who have no REBATE_BROKER.
 
@@ -77,7 +78,7 @@ def broker() -> None:
     """  # noqa: D301, D401 - click's mark for text that is shown as it is; a group is a thing
 
 
-@broker.command()
+@broker.command(epilog=EXITS)
 @click.option(
     "--port",
     type=click.IntRange(1, 65_535),
@@ -93,7 +94,11 @@ def start(port: int, data: Path, jars: Path, as_json: bool) -> None:
     """Start it and print its address once it answers.
 
     The same --data started again has the same records. A broker that runs already is left alone.
-    """
+
+    \b
+    Example:
+      rebate broker start --port 19093 --data /tmp/b
+    """  # noqa: D301 - click's mark for text that is shown as it is
     kafka = LocalKafka(data, port, jars_home=jars, progress=_progress)
     started = kafka.start()
     status = kafka.status()
@@ -108,12 +113,17 @@ def start(port: int, data: Path, jars: Path, as_json: bool) -> None:
     _print(result, kafka.address, as_json=as_json)
 
 
-@broker.command()
+@broker.command(epilog=EXITS)
 @data_option
 @json_option
 @_exits
 def stop(data: Path, as_json: bool) -> None:
-    """End it, cleanly if it can; nothing happens if it does not run."""
+    """End it, cleanly if it can; nothing happens if it does not run.
+
+    \b
+    Example:
+      rebate broker stop --data /tmp/b
+    """  # noqa: D301 - click's mark for text that is shown as it is
     kafka = LocalKafka(data)
     stopped = kafka.stop()
     _print(
@@ -123,12 +133,17 @@ def stop(data: Path, as_json: bool) -> None:
     )
 
 
-@broker.command()
+@broker.command(epilog=EXITS)
 @data_option
 @json_option
 @_exits
 def status(data: Path, as_json: bool) -> None:
-    """Say whether it runs and answers; exit code 69 if it does not."""
+    """Say whether it runs and answers; exit code 69 if it does not.
+
+    \b
+    Example:
+      rebate broker status --json
+    """  # noqa: D301 - click's mark for text that is shown as it is
     found = LocalKafka(data).status()
     address = found.address if found.running else None
     result: dict[str, object] = {
@@ -146,11 +161,16 @@ def status(data: Path, as_json: bool) -> None:
         sys.exit(BrokerError.exit_code)
 
 
-@broker.command()
+@broker.command(epilog=EXITS)
 @jars_option
 @json_option
 @_exits
 def fetch(jars: Path, as_json: bool) -> None:
-    """Download the jars, if they are not there and right already."""
+    """Download the jars, if they are not there and right already.
+
+    \b
+    Example:
+      rebate broker fetch
+    """  # noqa: D301 - click's mark for text that is shown as it is
     libs = ensure_jars(jars, progress=_progress)
     _print({"jars": str(libs)}, str(libs), as_json=as_json)

@@ -55,21 +55,32 @@ async def _audit(settings: Settings, http: bool, limit: int, tell: Progress) -> 
     from rebate_app.audit.http import HttpWorkers
     from rebate_app.audit.kafka_logs import KafkaLogs
     from rebate_app.lane.connection import BrokerAwayError
-    from rebate_app.lane.registry import check_registry
+    from rebate_app.lane.first_start import FirstStart, first_in
+    from rebate_app.lane.registry import check_registry, read_registry
     from rebate_app.wire.rule_files import load_rules
     from rebate_app.wire.topics import Topics
 
     rules = load_rules(settings.rules)
     async with AsyncExitStack() as stack:
         logs = await stack.enter_async_context(KafkaLogs(settings))
-        await check_registry(settings, Topics.of(settings), rules)
+        topics = Topics.of(settings)
+        await check_registry(settings, topics, rules)
+        decided = first_in(await read_registry(settings, topics)) or FirstStart()
         workers = await stack.enter_async_context(HttpWorkers(settings.url)) if http else None
         if workers is not None and not await workers.alive():
             raise BrokerAwayError(
                 f"No worker answers at {settings.url} (REBATE_URL); --no-http audits topics and tables alone."
             )
         stages = audited_stages(settings, rules)
-        auditor = Auditor(*stages, settings.partitions, logs, workers=workers, tell=tell, limit=limit)
+        auditor = Auditor(
+            *stages,
+            settings.partitions,
+            logs,
+            since_ms=decided.since_ms,
+            workers=workers,
+            tell=tell,
+            limit=limit,
+        )
         return await auditor.run()
 
 

@@ -90,9 +90,20 @@ def filter_of(
 
 
 def source_of(settings: Settings, topic: str | None) -> str | None:
-    """Return the real name of a source."""
-    topics = Topics.of(settings)
-    return None if topic is None else {"orders": topics.orders, "user-log": topics.user_log}[topic]
+    """Return the real name of a source, which may be called by it, by the name without prefix, or shortly."""
+    if topic is None:
+        return None
+    topics, prefix = Topics.of(settings), settings.topic_prefix
+    for real, short in (
+        (topics.orders, "orders"),
+        (topics.user_log, "user-log"),
+        (topics.events, "events"),
+    ):
+        if topic in (real, real.removeprefix(prefix), short):
+            return real
+    raise CommandError(
+        f"--topic is {topics.orders}, {topics.user_log} or {topics.events}, not {topic}.", EXIT_USAGE
+    )
 
 
 def _place(text: str) -> Place:

@@ -71,8 +71,12 @@ class AccountLine(Struct, array_like=True):
 
         While a line moves, the old and the new owner's bonus can both be here: the newer one holds.
         """
+        senders = self.senders
+        if len(senders) == 1:  # as nearly always
+            ((sender, said),) = senders.items()
+            return None if said.worth is None and said.terms is None else (sender, said)
         held: Effective | None = None
-        for sender, said in self.senders.items():
+        for sender, said in senders.items():
             if said.worth is None and said.terms is None:
                 continue
             if held is None or (said.line_version, sender) > (held[1].line_version, held[0]):
@@ -139,9 +143,8 @@ def sender_of(target: LineTarget | BonusTarget) -> str:
     return CHAIN_SEPARATOR.join(target.chain)
 
 
-def take_target(record: AccountLine, target: LineTarget | BonusTarget) -> bool:
+def take_target(record: AccountLine, target: LineTarget | BonusTarget, sender: str) -> bool:
     """Keep a target unless a newer one of the same sender is known; return whether anything changed."""
-    sender = sender_of(target)
     known = record.senders.get(sender)
     if known is not None and target.version < known.version:
         return False
@@ -166,9 +169,8 @@ def worth_of(contribution: Contribution) -> Worth:
     return worth
 
 
-def known_pin(record: AccountLine) -> Pin | None:
+def known_pin(record: AccountLine, effective: Effective | None) -> Pin | None:
     """Return what priced the contribution that holds, None where nothing is pinned for it."""
-    effective = record.effective()
     if effective is None or worth_of(effective[1]).paid_at is None:
         return None
     return record.pins.get(_chain_key(effective))
@@ -204,9 +206,8 @@ def _chain_key(effective: Effective) -> str:
     return BUYER_CHAIN if effective[1].terms is None else effective[0]
 
 
-def amounts_of(record: AccountLine, pin: Pin | None, rules: RuleBook) -> Amounts:
+def amounts_of(record: AccountLine, effective: Effective | None, pin: Pin | None, rules: RuleBook) -> Amounts:
     """Return the share that the line brings this user now."""
-    effective = record.effective()
     if effective is None or pin is None or pin.rule is None:
         return NOTHING
     sender, contribution = effective
@@ -222,13 +223,14 @@ def amounts_of(record: AccountLine, pin: Pin | None, rules: RuleBook) -> Amounts
 Outgoing = tuple[str, tuple[str, ...], BonusTerms, int]
 
 
-def bonus_for_next(user_id: str, record: AccountLine, pin: Pin | None, rules: RuleBook) -> Outgoing | None:
+def bonus_for_next(
+    user_id: str, record: AccountLine, effective: Effective | None, pin: Pin | None, rules: RuleBook
+) -> Outgoing | None:
     """Return the bonus that the next inviter gets, None without one.
 
     The chain ends after `max_levels` and at someone who already has a share of this line.
     """
-    effective = None if pin is None or pin.inviter is None else record.effective()
-    if effective is None or pin is None or pin.rule is None or pin.inviter is None:
+    if pin is None or pin.inviter is None or effective is None or pin.rule is None:
         return None
     sender, contribution = effective
     rule = rules.named(pin.rule)

@@ -7,6 +7,7 @@ summer time since 1991: so a day is an integer and needs no time zone database.
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import lru_cache
 
 EPOCH = date(1970, 1, 1)
 SECOND_US = 1_000_000
@@ -43,6 +44,7 @@ def _day_21(day: int, months_later: int) -> int:
     return (date(months // 12, months % 12 + 1, RELEASE_DAY_OF_MONTH) - EPOCH).days
 
 
+@lru_cache(maxsize=4_096)
 def release_day(platform: str, settled_on: int, field_day: int | None) -> int:
     """Return the day from whose start a settled share is available.
 

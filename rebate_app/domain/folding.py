@@ -19,10 +19,12 @@ from .account import (
     bonus_for_next,
     known_pin,
     pin_line,
+    sender_of,
     take_profile,
     take_target,
 )
 from .attribution import deciding_claim, owner_of
+from .events import News, line_was
 from .facts import OrderFact, Profile
 from .faults import Fault
 from .ledger import Entry
@@ -114,29 +116,43 @@ def fold_profile(records: AccountRecords, fact: Profile) -> Fault | bool:
 
 
 def fold_target(
-    user_id: str, records: AccountRecords, target: LineTarget | BonusTarget, now: Now, rules: RuleBook
+    user_id: str,
+    records: AccountRecords,
+    target: LineTarget | BonusTarget,
+    now: Now,
+    rules: RuleBook,
+    news: News,
 ) -> list[Message]:
-    """Take a target into the account: post the difference, and tell the next inviter."""
+    """Take a target into the account: post the difference, tell the next inviter, and note the news."""
     head = records.head()
     record = records.line(target.line)
     if record is None:
         record = AccountLine(1, head.line_count, target.line)
         head.line_count += 1
         records.add_line(record)
-    before = bonus_for_next(user_id, record, known_pin(record), rules)
-    if not take_target(record, target):
+    sender = sender_of(target)
+    known, was = record.senders.get(sender), record.effective()
+    before = bonus_for_next(user_id, record, was, known_pin(record, was), rules)
+    if not take_target(record, target, sender):
         return []
+    untold = line_was(record, was)
     held = record.effective()
     pin = pin_line(record, held, records.profiles, rules)
     head.version += 1
     record.updated_at = now.at
     rule = pin.rule if pin is not None else None
-    share = amounts_of(record, pin, rules)
-    for entry in post(head, record, role_of(held), share, at=now.at, cause=target.cause, rule=rule):
+    share = amounts_of(record, held, pin, rules)
+    entries = post(head, record, role_of(held), share, at=now.at, cause=target.cause, rule=rule)
+    for entry in entries:
         records.append(entry, head.entry_count)
         head.entry_count += 1
     count_line(head, record, held)
-    after = bonus_for_next(user_id, record, pin, rules)
+    if entries:
+        news.changed(user_id, head.version, untold.posted, share, entries[-1])
+    news.turned(user_id, target, known, now.at, untold, record, held)
+    after = bonus_for_next(user_id, record, held, pin, rules)
+    if before is None and after is None:
+        return []
     return _bonus_messages(record.line, before, after, now, target.cause)
 
 

@@ -137,7 +137,8 @@ def merge(state: LineState, fact: OrderFact, at: int) -> faults.Fault | bool:
         moment, kind = (fact.user_id, 0, 0, 0), "claim"
     if outcome is True:
         state.timeline.append((at, kind, *moment))
-        del state.timeline[:-TIMELINE_MAX]
+        if len(state.timeline) > TIMELINE_MAX:
+            del state.timeline[:-TIMELINE_MAX]
     return outcome
 
 
@@ -193,6 +194,9 @@ def _merge_said(said: list[Said], version: Version, by: Attribution | None) -> b
     """Keep each member's newest value: newest group first, shadowed members and groups dropped."""
     if by is None or by == NOTHING_SAID:
         return False
+    if not said:
+        said.append(Said(version, by))
+        return True
     if len(said) == 1:  # as nearly always: the same members again, said later or not
         only = said[0]
         if by == only.by:

@@ -29,15 +29,15 @@ def post(
     was given, so a buyer who becomes an inviter of the line gets entries of both roles. `role` "" and
     `rule` None: the line is no longer the user's, or priced by nothing.
     """
-    before = record.posted
+    before, same = record.posted, record.posted == after
     if role in ("", record.role) or before == NOTHING:
-        steps = [(role or record.role, rule or record.rule, before, after)]
+        steps = [] if same else [(role or record.role, rule or record.rule, before, after)]
     else:
         steps = [(record.role, record.rule, before, NOTHING), (role, rule or "", NOTHING, after)]
     if role:
         record.role = role
     record.rule = rule or record.rule
-    if before != after:
+    if not same:
         _add(head, before, -1)
         _add(head, after, +1)
         record.posted = after

@@ -68,6 +68,9 @@ def _read(top: Section, content_hash: str) -> RuleVersion:
     money.one_of("rounding", ("floor",))
     levels = _levels(top)
     max_levels, base, bps = _inviter(top, {level.id for level in levels})
+    known = len(top.problems)
+    max_payout_bps = money.integer("max_payout_bps", 0, BPS, MAX_PAYOUT_BPS)
+    payout_is_known = len(top.problems) == known
     rule = RuleVersion(
         version=version,
         effective_from=effective_from,
@@ -76,7 +79,7 @@ def _read(top: Section, content_hash: str) -> RuleVersion:
             "min_net_commission_fen", 0, AMOUNT_FEN_MAX, MIN_NET_COMMISSION_FEN
         ),
         min_rebate_fen=money.integer("min_rebate_fen", 0, AMOUNT_FEN_MAX, MIN_REBATE_FEN),
-        max_payout_bps=money.integer("max_payout_bps", 0, BPS, MAX_PAYOUT_BPS),
+        max_payout_bps=max_payout_bps,
         inviter_max_levels=max_levels,
         inviter_base=base,
         inviter_bps=bps,
@@ -84,7 +87,8 @@ def _read(top: Section, content_hash: str) -> RuleVersion:
     )
     money.refuse_unknown()
     top.refuse_unknown()
-    if not top.problems:
+    # Rates that could not be read are 0 by now, so this is told beside other problems too.
+    if payout_is_known and levels:
         _check_payout(top, rule)
     return rule
 

@@ -6,15 +6,9 @@ from .money import floor_share
 from .rules import BASE_BUYER_REBATE, RuleVersion
 
 
-def _minimums(rule: RuleVersion, net: int, result: int) -> int:
-    if net < rule.min_net_commission_fen or result < rule.min_rebate_fen:
-        return 0
-    return result
-
-
 def buyer_share(rule: RuleVersion, net: int, share_bps: int) -> int:
     """Return floor(net × share), 0 below the minimums. Amounts in fen, net ≥ 0."""
-    return _minimums(rule, net, floor_share(net, share_bps))
+    return inviter_share(rule, net, net, share_bps)
 
 
 def inviter_base(rule: RuleVersion, net: int, buyers_share: int) -> int:
@@ -24,4 +18,7 @@ def inviter_base(rule: RuleVersion, net: int, buyers_share: int) -> int:
 
 def inviter_share(rule: RuleVersion, net: int, base: int, bps: int) -> int:
     """Return floor(base × bps), 0 below the minimums (the net's minimum looks at the net)."""
-    return _minimums(rule, net, floor_share(base, bps))
+    if net < rule.min_net_commission_fen:
+        return 0
+    share = floor_share(base, bps)
+    return share if share >= rule.min_rebate_fen else 0

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from msgspec import Struct
 
 from .stage import Record
+
+
+class ReadRecord(Struct, gc=False):
+    """A record as it was read (implements Record); aiokafka's own costs ten times as much to make."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+def read_record(tp: Any, parsed: Any) -> ReadRecord:
+    """Return what was parsed from a batch as a record; in place of aiokafka's `_consumer_record`."""
+    return ReadRecord(
+        tp.topic, tp.partition, parsed.offset, parsed.timestamp, parsed.key, parsed.value, parsed.headers
+    )
 
 
 class Chunk(Struct, frozen=True):

@@ -16,7 +16,8 @@ from aiokafka.errors import KafkaError
 
 from .buffer import ChunkBuffer
 from .chunk import Chunk
-from .failures import BugError, FencedError, HaltError, LaneError, LeaseLostError
+from .computing import compute
+from .failures import BugError, FencedError, LaneError, LeaseLostError
 from .meters import StageMeter
 from .outbox import Outbox
 from .patience import Patience, Standstill
@@ -26,10 +27,10 @@ from .restore import RestoreStalledError, restore
 from .source_check import check_source
 from .stage import Record, Stage
 from .store import WATERMARK_KEY, Overlay, Store, StoreDamagedError, Watermark, encode_watermark
+from .warm import Warm
 
 OPENING, RUNNING, CLOSED = "opening", "running", "closed"
 
-YIELD_AFTER_S = 0.005
 RETRYABLE = (KafkaError, OSError, LeaseLostError, RestoreStalledError, StoreDamagedError)
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class PartitionLane:
         self._meter = StageMeter(environment.figures, stage)
         self._patience = Patience(settings.broker_deadline)
         self._buffer = ChunkBuffer()
+        self._warm = Warm()
         self._paused = False
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
@@ -88,6 +90,7 @@ class PartitionLane:
         await self._producers.fence(self._fault)
         self._fault("fenced")
         self.whole = False
+        self._warm.clear()
         restored = await restore(
             self._environment.client_options,
             self.stage.changelog,
@@ -197,17 +200,20 @@ class PartitionLane:
             self._environment.resume(self.stage.source, self.partition)
 
     async def _commit(self, records: Sequence[Record]) -> None:
-        """Compute the records on an overlay, commit everything in one transaction, then make it visible."""
+        """Compute records on an overlay, commit everything in one transaction, then make it visible.
+
+        As many of them at a time as `compute` takes, until all are done.
+        """
         first = self.next_offset
-        records = [record for record in records if record.offset >= first]
-        if not records:
-            return
-        began, overlay, outbox = time.perf_counter(), Overlay(self.store), Outbox()
-        records, halt = await self._compute(records, overlay, outbox)
-        if records:
-            await self._make_visible(records, overlay, outbox, began)
-        if halt is not None:
-            raise halt
+        left = [record for record in records if record.offset >= first]
+        while left:
+            began, overlay, outbox = time.perf_counter(), Overlay(self.store, self._warm), Outbox()
+            taken, halt = await compute(self.stage, left, overlay, outbox, self._environment.turn)
+            if taken:
+                await self._make_visible(taken, overlay, outbox, began)
+            if halt is not None:
+                raise halt
+            left = left[len(taken) :]
 
     async def _make_visible(
         self, records: Sequence[Record], overlay: Overlay, outbox: Outbox, began: float
@@ -224,35 +230,10 @@ class PartitionLane:
             )
         self._fault("committed")
         self.store.apply(overlay.changes, last + 1, complete_at=begun_at)
+        self._warm.keep(overlay)
         self._fault("applied")
         self._patience.restart()
         self._meter.committed(records, outbox, began, decided)
-
-    async def _compute(
-        self, records: Sequence[Record], overlay: Overlay, outbox: Outbox
-    ) -> tuple[Sequence[Record], HaltError | None]:
-        """Fold the records; return those that were taken, all of them unless a limit says stop."""
-        halt = None
-        session = self.stage.session(overlay, outbox)
-        yield_at = time.perf_counter() + YIELD_AFTER_S
-        for number, record in enumerate(records):
-            try:
-                session.take(record)
-            except StoreDamagedError:
-                raise
-            except HaltError as error:
-                records, halt = records[:number], error
-                break
-            except Exception as error:
-                raise BugError(
-                    f"{self.name} failed on {record.topic}/{record.partition}/{record.offset}: {error!r}"
-                ) from error
-            if time.perf_counter() >= yield_at:
-                await asyncio.sleep(0)
-                yield_at = time.perf_counter() + YIELD_AFTER_S
-        if records:
-            session.finish()
-        return records, halt
 
     async def _reopen(self, cause: BaseException) -> None:
         """Drop what was computed and begin again at the fence, with back-off, until the deadline."""

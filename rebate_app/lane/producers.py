@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, ProducerFenced
-from aiokafka.partitioner import murmur2
 from aiokafka.structs import RecordMetadata
 
 from rebate_app.wire.topics import STATE_BYTES_MAX
 
+from .batches import changelog_batches, outgoing_batches
 from .clients import discard
 from .failures import FencedError
 from .outbox import Outgoing
 
 IN_TURN = 2
-Row = tuple[int | None, bytes | None, bytes | None, list[tuple[str, bytes]]]
 FENCE_SECONDS_MAX = 10.0
 BATCH_BYTES_MAX = 512 * 1_024
 FaultPoint = Callable[[str], None]
@@ -34,12 +32,6 @@ Sent = asyncio.Future[Any]
 def _no_fault(point: str) -> None:
     """Do nothing: the fault rig of the tests puts its own in this place."""
     del point
-
-
-@lru_cache(maxsize=200_000)
-def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of a key: murmur2, as Kafka's default partitioner."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
 class PartitionProducers:
@@ -109,8 +101,8 @@ class PartitionProducers:
         """
         producer = self._producers[self._turn]
         self._turn = (self._turn + 1) % IN_TURN
-        batches = self._batches(producer, outgoing)
-        batches += _changelog_batches(producer, changelog, partition, changes)
+        batches = await outgoing_batches(producer, outgoing, self._partitions)
+        batches += await changelog_batches(producer, changelog, partition, changes)
         sent: list[Sent] = []
         try:
             await producer.begin_transaction()
@@ -131,50 +123,13 @@ class PartitionProducers:
                 future.add_done_callback(_seen)  # one failure tells enough, and these outlive a time-out
         return int(acknowledged[-1].offset) + int(batches[-1][0].record_count()) - 1
 
-    def _batches(
-        self, producer: AIOKafkaProducer, outgoing: Sequence[Outgoing]
-    ) -> list[tuple[Any, str, int]]:
-        targets: dict[tuple[str, int], list[Outgoing]] = {}
-        for record in outgoing:
-            partition = record.partition
-            if partition is None:
-                partition = partition_of(record.key or b"", self._partitions)
-            targets.setdefault((record.topic, partition), []).append(record)
-        batches = []
-        for (topic, partition), records in targets.items():
-            filled = _fill(producer, [(r.timestamp_ms, r.key, r.value, list(r.headers)) for r in records])
-            batches += [(batch, topic, partition) for batch in filled]
-        return batches
-
     async def close(self) -> None:
         """End the producers; an open transaction is left to the next owner's fence."""
         producers, self._producers = self._producers, []
         await asyncio.gather(*(discard(producer) for producer in producers))
 
 
-def _changelog_batches(
-    producer: AIOKafkaProducer, topic: str, partition: int, changes: Mapping[bytes, bytes | None]
-) -> list[tuple[Any, str, int]]:
-    filled = _fill(producer, [(None, key, value, []) for key, value in changes.items()])
-    return [(batch, topic, partition) for batch in filled]
-
-
-def _fill(producer: AIOKafkaProducer, rows: list[Row]) -> list[Any]:
-    """Return batches that hold the rows in order; a batch always takes its first row, whatever its size."""
-    batches = []
-    batch = producer.create_batch()
-    for timestamp, key, value, headers in rows:
-        if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
-            batches.append(batch)
-            batch = producer.create_batch()
-            batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
-    if batch.record_count():
-        batches.append(batch)
-    return batches
-
-
 async def _send(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> Sent:
-    batch.close()
     sent: Sent = await producer.send_batch(batch, topic, partition=partition)
     return sent
 

@@ -1,5 +1,7 @@
 """Which rule versions were used: a compacted topic keeps their content hashes (contracts.md 6).
 
+Other keys of it are not about rules: see first_start.
+
 A version is immutable once it has priced a line. The first line that it prices in a partition
 records it in that chunk's transaction; a worker reads the topic before it joins, and refuses when
 its files lack a version that was used, or have another content for it.
@@ -12,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from rebate_app.domain.rules import RuleBook
 from rebate_app.settings import ConfigurationError, Settings
-from rebate_app.wire.topics import USER_ID_FIELDS_KEY, VERSION_PREFIX, Topics
+from rebate_app.wire.topics import FIRST_START_PREFIX, USER_ID_FIELDS_KEY, VERSION_PREFIX, Topics
 
 from .admin import BrokerUnavailableError
 from .clients import started
@@ -34,6 +36,8 @@ async def check_registry(settings: Settings, topics: Topics, rules: RuleBook) ->
                 problems.append(
                     f"REBATE_USER_ID_FIELDS is {settings.user_id_fields!r}, lines were read with {value!r}"
                 )
+        elif key.startswith(FIRST_START_PREFIX):
+            continue
         elif version not in loaded:
             problems.append(f"rule version {version} was used and is missing in {settings.rules}")
         elif loaded[version] != value:
@@ -43,7 +47,7 @@ async def check_registry(settings: Settings, topics: Topics, rules: RuleBook) ->
 
 
 async def read_registry(settings: Settings, topics: Topics) -> dict[str, str]:
-    """Return what the registry holds: key → content hash or setting."""
+    """Return what the registry holds: key → content hash or setting, in the order of the log."""
     tp = TopicPartition(topics.rules, 0)
     reader = AIOKafkaConsumer(
         isolation_level="read_committed", enable_auto_commit=False, **client_options(settings)

@@ -7,10 +7,12 @@ dropping the overlay is all that undoing takes. The store on disk is apart, in s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, cast
 
 from msgspec import Struct
 from msgspec.json import Decoder, encode
+
+from .warm import Taken, Warm
 
 WATERMARK_KEY = b"!"
 
@@ -151,7 +153,8 @@ class MemoryStore:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the record's value, None when there is none."""
-        return self._open().get(key)
+        records = self._records
+        return self._open().get(key) if records is None else records.get(key)
 
     def apply(
         self, changes: Mapping[bytes, bytes | None], position: int, complete_at: float | None = None
@@ -159,11 +162,14 @@ class MemoryStore:
         """Take changes, None deletes, and the changelog position reached."""
         records = self._open()
         watermark = watermark_after(changes, self._watermark)
-        for key, value in changes.items():
-            if value is None:
-                records.pop(key, None)
-            else:
-                records[key] = value
+        if None in changes.values():
+            for key, value in changes.items():
+                if value is None:
+                    records.pop(key, None)
+                else:
+                    records[key] = value
+        else:
+            records.update(cast("Mapping[bytes, bytes]", changes))
         self._watermark = watermark
         self.position = position
         self.complete_at = self.complete_at if complete_at is None else complete_at
@@ -190,17 +196,32 @@ class MemoryStore:
 
 
 class Overlay:
-    """A chunk's changes over a store: read through, written here only."""
+    """A chunk's changes over a store: read through, written here only.
 
-    def __init__(self, base: Readable) -> None:
-        self._base = base
+    `decoded`: the records that the chunk touched, as they stand after it; `taken`: the source values that
+    it took. Both are for `warm`, once the chunk is committed.
+    """
+
+    __slots__ = ("_read", "changes", "decoded", "taken", "warm")
+
+    def __init__(self, base: Readable, warm: Warm | None = None) -> None:
+        self._read = base.get
+        self.warm = Warm() if warm is None else warm
         self.changes: dict[bytes, bytes | None] = {}
+        self.decoded: dict[bytes, object] = {}
+        self.taken: Taken = {}
+
+    def go_back(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """Have these changes and nothing else: what was touched since is read anew."""
+        self.changes = dict(changes)
+        self.decoded.clear()
+        self.taken.clear()
 
     def get(self, key: bytes) -> bytes | None:
         """Return the record as the chunk has it so far."""
         if key in self.changes:
             return self.changes[key]
-        return self._base.get(key)
+        return self._read(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a record within the chunk."""

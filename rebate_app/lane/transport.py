@@ -19,7 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from msgspec.json import encode
 
-from .chunk import Chunk
+from .chunk import Chunk, read_record
 
 FETCH_MAX_WAIT_MS = 10  # Faust hard-codes 1,500: a long poll on idle partitions stalls the busy ones
 FETCH_BYTES_MAX = 4 * 1_048_576
@@ -139,6 +139,8 @@ class LaneThread(driver.AIOKafkaConsumerThread):
                 continue
             state = fetched._assignment.state_value(tp)  # noqa: SLF001
             begin = state.position
+            if fetched._partition_records is not None:  # noqa: SLF001
+                fetched._partition_records._consumer_record = read_record  # noqa: SLF001
             records = fetched.getall(None)
             end = state.position
             if end > begin:

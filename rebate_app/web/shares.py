@@ -82,11 +82,11 @@ def tell_share(desk: Desk, local: Local, asked: ShareAsked) -> ShareTold:
     if record is None or effective is None or chain_of(effective[0]) != asked.chain:
         return ShareTold(found=False)
     line_version = effective[1].line_version
-    pin = known_pin(record)
+    pin = known_pin(record, effective)
     if pin is None:  # never paid, as far as anybody said
         return ShareTold(found=True, line_version=line_version, reason="worthless")
     priced = _priced(desk.rules, record, effective[1], pin, asked)
-    following = bonus_for_next(asked.user_id, record, pin, desk.rules)
+    following = bonus_for_next(asked.user_id, record, effective, pin, desk.rules)
     return ShareTold(
         found=True,
         line_version=line_version,

@@ -51,7 +51,8 @@ async def post_orders(desk: Desk, call: Call) -> Answer:
 def check_orders(document: Any, now_us: int) -> list[Record]:
     """Return the records of all facts; ProblemError with every fault of every fact."""
     facts, at = [document], ""
-    if isinstance(document, dict) and "events" in document:
+    # A fact may carry an `events` of its own, which decides nothing; a batch has no kind.
+    if isinstance(document, dict) and "events" in document and document.get("kind") is None:
         facts, at = document["events"], "/events"
         if not isinstance(facts, list):
             raise refused([("", Fault("invalid-events", "events", "events has to be a list of facts"))])

@@ -55,6 +55,7 @@ _decode = Decoder(_Envelope).decode
 
 class _App(Struct, frozen=True):
     app: str
+    schema: str = ""
 
 
 _decode_app = Decoder(_App).decode
@@ -77,6 +78,15 @@ def app_of(value: bytes) -> str | None:
         return None
 
 
+def is_foreign(value: bytes | None, app: str) -> bool:
+    """Whether the value is an internal message of another app: in whatever spelling, format and version."""
+    try:
+        said = _decode_app(value or b"")
+    except (DecodeError, ValidationError, UnicodeDecodeError, RecursionError):
+        return False
+    return said.schema == SCHEMA and said.app != app
+
+
 def encode_message(message: Message, app: str) -> tuple[bytes, bytes]:
     """Return (key, value) of a message for the user log."""
     key = message.to.encode()
@@ -92,6 +102,8 @@ def decode_message(value: bytes, app: str) -> Message | None:
     try:
         envelope = _decode(value)
     except (DecodeError, ValidationError, UnicodeDecodeError, RecursionError) as error:
+        if is_foreign(value, app):
+            return None
         raise ForeignMessageError(str(error)) from error
     if envelope.app != app:
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
@@ -25,6 +26,8 @@ MOMENT_US_MAX = 253_402_300_800 * SECOND_US - 1
 HOURS_KEPT_MAX = 35_064
 RESTS_KEPT_MAX = 14_400
 DATES_KEPT_MAX = 8_192
+#: Texts of moments: what follows from one record names its moment several times, and soon after it.
+MOMENTS_KEPT_MAX = 4_096
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the arithmetic here is on naive values, offsets are ours
 _EPOCH_ORDINAL = 719_163
@@ -96,6 +99,7 @@ def beijing_to_us(text: str) -> int:
     return parse_moment(f"{text[:10]}T{text[11:]}+08:00")
 
 
+@lru_cache(maxsize=DATES_KEPT_MAX)
 def format_date(days: int) -> str:
     """Return `YYYY-MM-DD` of days since 1970-01-01; total, years beyond 9999 get more digits."""
     cycles, ordinal = _into_calendar(days)
@@ -103,6 +107,8 @@ def format_date(days: int) -> str:
     return f"{day.year + cycles * _CYCLE_YEARS:04d}-{day.month:02d}-{day.day:02d}"
 
 
+@lru_cache(maxsize=MOMENTS_KEPT_MAX)
+@lru_cache(maxsize=4_096)  # what is sent tells of records of the same milliseconds
 def format_moment(us: int) -> str:
     """Return microseconds UTC as RFC 3339 in +08:00, with a fraction only if there is one; total."""
     days, rest = divmod(us + BEIJING_OFFSET_US, DAY_US)

@@ -15,6 +15,8 @@ KEPT_BYTES_MAX = 2 * STATE_BYTES_MAX
 COMPACTION_LAG_MS = "60000"
 VERSION_PREFIX = "version "  # keys of the registry of used rules
 USER_ID_FIELDS_KEY = "user_id_fields"
+#: Followed by something that no other start has: compaction must leave the first of them in the log.
+FIRST_START_PREFIX = "first-start "
 SEGMENT_MS = "86400000"
 TOMBSTONES_KEPT_MS = "86400000"  # a store on disk that was away for longer is built anew (engine.md 2)
 
@@ -41,6 +43,16 @@ class Topics(Struct, frozen=True):
     orders_parked: str
     user_log_parked: str
     decisions: str
+    events: str
+    events_retry_10s: str
+    events_retry_1m: str
+    events_retry_10m: str
+    events_dlt: str
+
+    @property
+    def events_retries(self) -> tuple[str, str, str]:
+        """Return the retry topics of webhooks, the shortest delay first."""
+        return self.events_retry_10s, self.events_retry_1m, self.events_retry_10m
 
     @classmethod
     def of(cls, settings: Settings) -> Topics:
@@ -57,6 +69,11 @@ class Topics(Struct, frozen=True):
             orders_parked=f"{prefix}order_topic-parked",
             user_log_parked=f"{prefix}rebate-user-log-parked",
             decisions=f"{prefix}rebate-dlq-decisions",
+            events=f"{prefix}rebate-events",
+            events_retry_10s=f"{prefix}rebate-events-retry-10s",
+            events_retry_1m=f"{prefix}rebate-events-retry-1m",
+            events_retry_10m=f"{prefix}rebate-events-retry-10m",
+            events_dlt=f"{prefix}rebate-events-dlt",
         )
 
     def specs(self, settings: Settings) -> list[TopicSpec]:
@@ -80,8 +97,16 @@ class Topics(Struct, frozen=True):
             TopicSpec(self.user_log_dlt, count, log | kept, "records of the user log that cannot be used"),
             TopicSpec(self.orders_parked, count, log | kept, "copies of what waits for a parked order line"),
             TopicSpec(self.user_log_parked, count, log | kept, "copies of what waits for a parked account"),
+            TopicSpec(self.events, count, facts, "what other systems hear, keyed by user (docs/events.md)"),
             TopicSpec(self.decisions, 1, compacted, "what became of dead letters, by their ids"),
             TopicSpec(self.lines_changelog, count, compacted | kept, "table order_lines"),
             TopicSpec(self.accounts_changelog, count, compacted | kept, "table accounts"),
-            TopicSpec(self.rules, 1, compacted, "content hash of every rule version that was used"),
+            *(
+                TopicSpec(name, count, log | kept, "events whose delivery waits for its next attempt")
+                for name in self.events_retries
+            ),
+            TopicSpec(self.events_dlt, count, log | kept, "events that could not be delivered"),
+            TopicSpec(
+                self.rules, 1, compacted, "rule versions that were used, and since when events are told"
+            ),
         ]

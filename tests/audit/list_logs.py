@@ -69,6 +69,8 @@ class ListLogs:
         topics = self.lane.topics
         if topic in (topics.lines_changelog, topics.accounts_changelog):
             records = self._changelog(topic, partition)
+        elif topic == topics.events:
+            records = self.lane.told.get(partition, [])
         elif topic == topics.rules:
             records = self._registry()
         elif topic in (topics.orders, topics.user_log):

@@ -290,14 +290,23 @@ class TestOtherTopics:
         """Once, and nothing is said about what others put there."""
         logs, findings = ListLogs(world.lane), Findings()
         names = Names(
-            APP, TOPICS.orders, TOPICS.user_log, {}, {}, TOPICS.rules, TOPICS.decisions, world.lane.partitions
+            APP,
+            TOPICS.orders,
+            TOPICS.user_log,
+            {},
+            {},
+            TOPICS.rules,
+            TOPICS.decisions,
+            world.lane.partitions,
+            TOPICS.events,
+            0,
         )
         messages = Messages(names, logs, findings)
-        messages.sender((TOPICS.orders, 0))(Outgoing("events", b"u1", b"v", 5, (), 2), 3)
-        log = world.lane.log("events", 2)
-        log.append(LogRecord("events", 2, 0, 5, b"u1", b"of others"))
+        messages.sender((TOPICS.orders, 0))(Outgoing("others", b"u1", b"v", 5, (), 2), 3)
+        log = world.lane.log("others", 2)
+        log.append(LogRecord("others", 2, 0, 5, b"u1", b"of others"))
         if sent:
-            log.append(LogRecord("events", 2, 1, 5, b"u1", b"v"))
+            log.append(LogRecord("others", 2, 1, 5, b"u1", b"v"))
         asyncio.run(messages.compare({}))
         assert [finding.kind for finding in findings.items] == ([] if sent else ["lost-message"])
 

@@ -13,8 +13,8 @@ from msgspec.json import encode
 
 from rebate_app.audit.kafka_logs import KafkaLogs
 from rebate_app.domain.account import Head
+from rebate_app.lane.batches import partition_of
 from rebate_app.lane.connection import BrokerAwayError
-from rebate_app.lane.producers import partition_of
 from tables.accounts import HEAD
 from tests.oracle import Feed, make_feed, shuffle_with_repeats
 from tests.rig.system import System

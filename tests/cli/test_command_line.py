@@ -13,9 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from rebate_app.cli import show
+from rebate_app.cli.dlq_work import source_of
 from rebate_app.cli.exits import guarded
 from rebate_app.cli.import_commands import NETWORKS
 from rebate_app.cli.root import rebate
+from rebate_app.settings import load_settings
 from rebate_app.wire import importing
 
 from .cases import run
@@ -39,7 +41,7 @@ def commands() -> list[tuple[str, ...]]:
 class TestHelp:
     """What is listed works, and says how."""
 
-    @pytest.mark.parametrize("path", [path for path in commands() if path[0] != "broker"], ids=" ".join)
+    @pytest.mark.parametrize("path", commands(), ids=" ".join)
     def test_every_command_has_examples_json_and_exit_codes(self, path: tuple[str, ...]) -> None:
         """A person learns from --help alone how to call it and what its exit code will mean."""
         outcome = run(*path, "--help")
@@ -66,6 +68,7 @@ class TestUsage:
         "arguments",
         [
             ("orders", "import"),
+            ("dlq", "list", "--topic", "orders-dlt"),
             ("orders", "import", "no-such-file.json", "--network", "jd"),
             ("orders", "import", __file__),
             ("orders", "import", __file__, "--network", "amazon"),
@@ -87,6 +90,17 @@ class TestUsage:
         outcome = run("lag")
         assert outcome.code == 78
         assert "did you mean REBATE_BROKER" in outcome.stderr
+
+
+class TestSources:
+    """How the sources of dead letters may be called."""
+
+    @pytest.mark.parametrize("name", ["shop-order_topic", "order_topic", "orders"])
+    def test_a_source_is_known_by_its_name_with_and_without_prefix(self, name: str) -> None:
+        """An operator reads the name off an ID, or remembers it."""
+        settings = load_settings({"REBATE_TOPIC_PREFIX": "shop-"})
+        assert source_of(settings, name) == "shop-order_topic"
+        assert source_of(settings, None) is None
 
 
 class TestLastDefence:

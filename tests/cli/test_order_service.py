@@ -13,9 +13,9 @@ from aiokafka.errors import KafkaError
 from rebate_app.broker import free_port
 from rebate_app.domain.faults import RefusedError
 from rebate_app.lane.admin import ensure_topics
+from rebate_app.lane.batches import partition_of
 from rebate_app.lane.clients import started
 from rebate_app.lane.connection import BrokerAwayError, client_options
-from rebate_app.lane.producers import partition_of
 from rebate_app.order_service import OrderService
 from rebate_app.settings import ConfigurationError, Settings, load_settings
 from rebate_app.wire.order_facts import encode_order

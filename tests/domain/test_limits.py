@@ -85,9 +85,17 @@ class TestLinesKeep:
         world.take(
             [*suits, refund("open", "2026-01-20", 1, "one-more"), refund("failed", "2026-01-21", 1, "s0")]
         )
-        reasons = [dict(letter.headers)["rebate-error-reason"] for letter in world.lane.dead_letters]
-        assert reasons == [b"limit-suit_id"]
+        assert world.dead_reasons() == ["limit-suit_id"]
         assert world.money("u1", moment(LATER))[3] == (5000 - (SUITS_MAX - 1)) * 65 // 100
+
+    def test_too_many_is_told_before_too_early(self) -> None:
+        """A dead letter has the first reason in the order limits, time; a new line has no limit to exceed."""
+        suits = [refund("failed", "2026-01-20", 1, f"s{n}") for n in range(SUITS_MAX)]
+        world = told()
+        early = [refund("failed", "2030-01-01", 1, suit) for suit in ("one-more", "s0")]
+        world.take([*suits, *early, refund("failed", "2030-01-01", 1, line="taobao:new")])
+        assert sorted(world.dead_reasons()) == ["implausible-time", "implausible-time", "limit-suit_id"]
+        assert world.line("taobao:new") is None
 
 
 class TestProfilesKeep:
@@ -161,9 +169,9 @@ class TestLateTargets:
         """A newer one is known already."""
         record = AccountLine(1, 0, "jd:1")
         worth = Worth(OPEN, "paid", 1, 100)
-        assert take_target(record, LineTarget("u1", "jd:1", "", 7, 7, worth))
-        assert not take_target(record, LineTarget("u1", "jd:1", "", 6, 6, None))
-        assert not take_target(record, LineTarget("u1", "jd:1", "", 7, 7, worth))
+        assert take_target(record, LineTarget("u1", "jd:1", "", 7, 7, worth), ">")
+        assert not take_target(record, LineTarget("u1", "jd:1", "", 6, 6, None), ">")
+        assert not take_target(record, LineTarget("u1", "jd:1", "", 7, 7, worth), ">")
         assert record.effective() is not None
 
     def test_a_message_that_comes_again_changes_nothing(self) -> None:

@@ -214,6 +214,12 @@ class TestProblems:
             "money.x",
         ]
 
+    def test_a_payout_beyond_its_limit_is_told_beside_other_problems(self) -> None:
+        """What can be read is checked, whatever else is wrong; a limit that cannot be read limits nothing."""
+        text = FULL.replace("8700", "8699").replace("[money]", "[cap]\n[money]")
+        assert [each.partition(": ")[0] for each in problems_of(text)] == ["cap", "money.max_payout_bps"]
+        assert len(problems_of(FULL.replace("8700", "true"))) == 1
+
     @pytest.mark.parametrize("levels", ["level = []", "level = 3", "level = [1]"])
     def test_levels_are_tables(self, levels: str) -> None:
         """At least one, or nobody could be priced."""

@@ -164,6 +164,11 @@ class World:
         found = [(parts[0], self.account_line(parts[0], parts[1])) for parts in self._names("l")]
         return [(user_id, record) for user_id, record in found if record is not None]
 
+    def dead_reasons(self) -> list[str]:
+        """Return the reason of every dead letter."""
+        letters = self.lane.dead_letters
+        return [dict(letter.headers)["rebate-error-reason"].decode() for letter in letters]
+
     def snapshot(self) -> dict[tuple[str, int], dict[bytes, bytes]]:
         """Return every record of every table, to compare worlds with each other; not what the lane notes."""
         return {

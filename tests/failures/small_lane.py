@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agents.guarded import Desk, FailurePolicy, GuardedSession, KnownBugs
+from agents.telling import Telling
 from rebate_app.domain.faults import Fault, RefusedError
 from rebate_app.lane.failures import HaltError
 from rebate_app.lane.outbox import Outbox, Outgoing
@@ -28,6 +29,8 @@ APP, SOURCE, DLT, PARKED, DECISIONS, SENT = (
     "sent",
 )
 FIRST = "first"
+TOLD = "told"
+EVENTS = "rebate-events"
 FOLDED = RecordKind("f", list[int])
 ENTRY = RecordKind("e", int)
 USED = RecordKind("", str)
@@ -44,6 +47,7 @@ class PlainWork:
         self._records = ChunkRecords(overlay)
         self._outbox = outbox
         self._used = False
+        self._told: list[int] = []
 
     def take(self, record: Record) -> None:
         """Fold one record."""
@@ -58,9 +62,21 @@ class PlainWork:
             self._records.add(name, folded)
         self._records.put(ENTRY.key(key.decode(), len(folded)), record.offset)  # at once, as ledgers are
         folded.append(record.offset)
+        self._told.append(record.offset)
         self._outbox.send(SENT, key, b"%d" % record.offset, record.timestamp)
         if key in self._broken:
             raise ZeroDivisionError(BUG)
+
+    def successor(self, overlay: Overlay, outbox: Outbox) -> PlainWork:
+        """Return the work that goes on, with the offsets that are told at the chunk's end."""
+        after = PlainWork(self._broken, overlay, outbox)
+        after._told = list(self._told)
+        return after
+
+    def conclude(self) -> None:
+        """Tell, once a chunk, what was folded."""
+        if self._told:
+            self._outbox.send(TOLD, b"", " ".join(map(str, self._told)).encode(), 0)
 
     def finish(self) -> None:
         """Write what was folded; the first time, say so."""
@@ -76,6 +92,7 @@ class SmallLane:
     def __init__(self, policy: FailurePolicy | None = None) -> None:
         self.policy = policy or FailurePolicy(decisions=DECISIONS)
         self.broken: set[bytes] = set()
+        self.since_ms = 0
         self.log: list[LogRecord] = []
         self.store = MemoryStore()
         self.sent: list[Outgoing] = []
@@ -97,7 +114,7 @@ class SmallLane:
         self, overlay: Overlay, outbox: Outbox, known_bugs: KnownBugs | None = None
     ) -> GuardedSession:
         """Return the guarded work on one chunk."""
-        desk = Desk(APP, DLT, PARKED)
+        desk = Desk(APP, DLT, PARKED, Telling(EVENTS, lambda: self.since_ms))
         broken = self.broken
         return GuardedSession(
             desk, self.policy, overlay, outbox, lambda *to: PlainWork(broken, *to), known_bugs

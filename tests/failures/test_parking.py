@@ -15,7 +15,7 @@ from rebate_app.wire.decisions import decode_decision
 from rebate_app.wire.failure_headers import Place, texts_of
 from tables.parking import FOR_PEOPLE, TALLY_KEY, WATCH_KEY
 
-from .small_lane import APP, DECISIONS, DLT, FIRST, REFUSED, SENT, SOURCE, SmallLane
+from .small_lane import APP, DECISIONS, DLT, FIRST, REFUSED, SENT, SOURCE, TOLD, SmallLane
 
 KEYS = ("a", "b", "c")
 
@@ -222,7 +222,7 @@ class TestAgainstTheModel:
 
 def without_first(sent: Sequence[Outgoing]) -> list[tuple[str, bytes | None, bytes | None]]:
     """Return what was sent, but for cursors and what a chunk says once at its end."""
-    return [(x.topic, x.key, x.value) for x in sent if x.topic not in (SOURCE, FIRST)]
+    return [(x.topic, x.key, x.value) for x in sent if x.topic not in (SOURCE, FIRST, TOLD)]
 
 
 def act(lane: SmallLane, model: Model, what: str, key: str) -> None:

@@ -67,8 +67,9 @@ class TestOrders:
         assert (await world.read("/v1/users/u1/balance"))["version"] == before["version"]
 
     async def test_members_that_decide_nothing_may_be_anything(self, world: World) -> None:
-        """Unknown members, huge numbers and halves of surrogate pairs in them do not refuse a fact."""
-        fact = orjson.dumps(paid())[:-1] + b',"x":1e999,"y":123456789012345678901234567890,"z":"\\ud800"}'
+        """Unknown members, `events` too, huge numbers and half surrogate pairs do not refuse a fact."""
+        huge = b',"x":1e999,"y":123456789012345678901234567890,"z":"\\ud800"}'
+        fact = orjson.dumps(paid() | {"events": [1, "seen"]})[:-1] + huge
         reply = await world.ask("POST", "/v1/orders", headers=JSON, body=fact)
         assert reply.status == 202
         assert (await world.read(f"/v1/order-lines/taobao/{LINE_ID}"))["net"] == 1_612

@@ -55,12 +55,14 @@ class TestRows:
         assert fact["times"]["expected_settle"] == f"{text[:4]}-{text[4:6]}-{text[6:]}"
         assert fact["amounts"]["settled_commission"] == 1256
 
-    @pytest.mark.parametrize("nothing", [0, "0", "", "--", None, -1, ...])
+    @pytest.mark.parametrize("nothing", [0, "0", "", "--", None, -1, 0.0, -1.5, ...])
     def test_no_day(self, tmp_path: Path, nothing: object) -> None:
         """A `payMonth` that is not greater than 0 is none."""
         assert "expected_settle" not in read_row(tmp_path, "jd", jd_row(payMonth=nothing))["times"]
 
-    @pytest.mark.parametrize("day", [20260230, 202602, "2026-02-20", "abcdefgh", 20260220.0, True, [], 10**9])
+    @pytest.mark.parametrize(
+        "day", [20260230, 202602, "2026-02-20", "abcdefgh", 20260220.0, float("inf"), True, [], 9**9]
+    )
     def test_bad_day(self, tmp_path: Path, day: object) -> None:
         """A `payMonth` that is no date is refused."""
         row = jd_row(validCode=17, payMonth=day)

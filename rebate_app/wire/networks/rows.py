@@ -86,7 +86,7 @@ class NetworkRow:
     def day(self, member: str, field: str) -> str | None:
         """Return a `yyyyMMdd` greater than 0 as `YYYY-MM-DD`, None for none (jd `payMonth`)."""
         value = self._row.get(field)
-        if value is None or value in NONE_TEXTS or (type(value) is int and value <= 0):
+        if value is None or value in NONE_TEXTS or _is_no_number(value):
             return None
         text = str(value)
         if type(value) in (int, str) and len(text) == len("yyyyMMdd"):
@@ -183,6 +183,13 @@ def without_none(members: dict[str, Any]) -> dict[str, Any]:
 def moment_text(us: int | None) -> str | None:
     """Return a moment as the contract writes it, None for none."""
     return None if us is None else format_moment(us)
+
+
+def _is_no_number(value: Any) -> bool:
+    """Return whether a number is at most 0, written with a point or without one; no NaN is."""
+    if isinstance(value, Decimal):
+        return value.is_finite() and value <= 0
+    return type(value) is int and value <= 0
 
 
 def _unix_us(seconds: int) -> int:

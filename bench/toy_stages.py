@@ -1,0 +1,111 @@
+"""The toy fold as stages of our own lane: what the throughput of the lane itself is measured with."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.json import encode
+
+from agents.accounts import NAME as ACCOUNTS
+from agents.order_lines import NAME as ORDER_LINES
+from rebate_app.lane.outbox import Outbox
+from rebate_app.lane.stage import Record
+from rebate_app.lane.store import Overlay, Store
+from rebate_app.settings import Settings
+from rebate_app.wire.topics import Topics
+
+from .toy import (
+    Account,
+    decode_account,
+    decode_change,
+    decode_line,
+    decode_order,
+    fold_change,
+    fold_order,
+)
+
+
+class ToyLines(Struct, frozen=True):
+    """Stage 1 of the toy."""
+
+    source: str
+    changelog: str
+    user_log: str
+    name: str = ORDER_LINES
+
+    def session(self, overlay: Overlay, outbox: Outbox) -> ToyLinesSession:
+        """Return the work on one chunk."""
+        return ToyLinesSession(self.user_log, overlay, outbox)
+
+    def unfinished(self, store: Store) -> int:
+        """Return 0: nothing is sent to itself."""
+        del store
+        return 0
+
+
+class ToyLinesSession:
+    """The work on one chunk of orders."""
+
+    def __init__(self, user_log: str, overlay: Overlay, outbox: Outbox) -> None:
+        self._user_log = user_log
+        self._overlay = overlay
+        self._outbox = outbox
+
+    def take(self, record: Record) -> None:
+        """Fold one order."""
+        key = record.key or b""
+        found = self._overlay.get(key)
+        folded = fold_order(None if found is None else decode_line(found), decode_order(record.value or b""))
+        if folded is not None:
+            line, change = folded
+            self._overlay.put(key, encode(line))
+            self._outbox.send(self._user_log, line.user_id.encode(), encode(change), record.timestamp)
+
+    def finish(self) -> None:
+        """Do nothing: every line was written."""
+
+
+class ToyAccounts(Struct, frozen=True):
+    """Stage 2 of the toy."""
+
+    source: str
+    changelog: str
+    name: str = ACCOUNTS
+
+    def session(self, overlay: Overlay, outbox: Outbox) -> ToyAccountsSession:
+        """Return the work on one chunk."""
+        del outbox
+        return ToyAccountsSession(overlay)
+
+    def unfinished(self, store: Store) -> int:
+        """Return 0: nothing is sent to itself."""
+        del store
+        return 0
+
+
+class ToyAccountsSession:
+    """The work on one chunk of the user log; an account is decoded and encoded once a chunk."""
+
+    def __init__(self, overlay: Overlay) -> None:
+        self._overlay = overlay
+        self._accounts: dict[bytes, Account] = {}
+
+    def take(self, record: Record) -> None:
+        """Fold one message."""
+        key = record.key or b""
+        account = self._accounts.get(key)
+        if account is None:
+            found = self._overlay.get(key)
+            account = self._accounts[key] = Account() if found is None else decode_account(found)
+        fold_change(account, decode_change(record.value or b""))
+
+    def finish(self) -> None:
+        """Write every account that changed."""
+        for key, account in self._accounts.items():
+            self._overlay.put(key, encode(account))
+
+
+def toy_stages(settings: Settings) -> tuple[ToyLines, ToyAccounts]:
+    """Return both stages, on the product's own topics."""
+    topics = Topics.of(settings)
+    lines = ToyLines(source=topics.orders, changelog=topics.lines_changelog, user_log=topics.user_log)
+    return lines, ToyAccounts(source=topics.user_log, changelog=topics.accounts_changelog)

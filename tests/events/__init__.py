@@ -1,0 +1,1 @@
+"""What other systems hear, on a real Kafka."""
