@@ -158,9 +158,11 @@ class Events:
                 self._note(INVENTED_MESSAGE, target, offset, "does not follow from any record")
 
     async def _keys_after(self, cut: Cut | None, source: Source) -> set[bytes | None]:
+        """Return the keys after the cut: to the end of now, since the events were read up to a moment ago."""
         keys: set[bytes | None] = set()
         if cut is not None:
-            async for records in self._logs.read(*source, cut.watermark + 1, cut.end):
+            end = await self._logs.end(*source)
+            async for records in self._logs.read(*source, cut.watermark + 1, end):
                 keys |= {record.key for record in records}
         return keys
 

@@ -1,1 +1,1 @@
-"""What other systems hear: events on a real Kafka."""
+"""What other systems hear, on a real Kafka."""

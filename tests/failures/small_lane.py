@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agents.guarded import Desk, FailurePolicy, GuardedSession, KnownBugs
+from agents.telling import Telling
 from rebate_app.domain.faults import Fault, RefusedError
 from rebate_app.lane.failures import HaltError
 from rebate_app.lane.outbox import Outbox, Outgoing
@@ -91,6 +92,7 @@ class SmallLane:
     def __init__(self, policy: FailurePolicy | None = None) -> None:
         self.policy = policy or FailurePolicy(decisions=DECISIONS)
         self.broken: set[bytes] = set()
+        self.since_ms = 0
         self.log: list[LogRecord] = []
         self.store = MemoryStore()
         self.sent: list[Outgoing] = []
@@ -112,7 +114,7 @@ class SmallLane:
         self, overlay: Overlay, outbox: Outbox, known_bugs: KnownBugs | None = None
     ) -> GuardedSession:
         """Return the guarded work on one chunk."""
-        desk = Desk(APP, DLT, PARKED)
+        desk = Desk(APP, DLT, PARKED, Telling(EVENTS, lambda: self.since_ms))
         broken = self.broken
         return GuardedSession(
             desk, self.policy, overlay, outbox, lambda *to: PlainWork(broken, *to), known_bugs

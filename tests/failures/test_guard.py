@@ -6,9 +6,10 @@ import pytest
 
 from agents.dead_letters import DETAIL_BYTES_MAX, TRACE_BYTES_MAX, Imprint, failure_of
 from agents.guarded import FailurePolicy
+from rebate_app.wire.events import DeadLetterOpened, decode_event
 from rebate_app.wire.failure_headers import texts_of
 
-from .small_lane import BUG, DECISIONS, DLT, FIRST, PARKED, REFUSED, SENT, SmallLane
+from .small_lane import BUG, DECISIONS, DLT, EVENTS, FIRST, PARKED, REFUSED, SENT, TOLD, SmallLane
 
 IMPRINT = Imprint("1.2.3", "abc", "http://w1", lambda: 1_700_000_000_000_000)
 
@@ -154,3 +155,55 @@ class TestBugs:
         with pytest.raises(ZeroDivisionError):
             lane.run()
         assert lane.done == 0
+
+
+class TestTelling:
+    """Of a dead letter the world hears once, and of a chunk's end once, whatever was undone."""
+
+    @pytest.mark.parametrize("chunk", [1, 2, 3, 100])
+    def test_what_is_told_at_the_end_survives_roll_backs(self, lane: SmallLane, chunk: int) -> None:
+        """Once a chunk, with everything that was folded in it and nothing that failed."""
+        lane.broken = {b"bad", b"worse"}
+        for key in (b"a", b"b", b"bad", b"a", b"worse", b"b", b"bad", b"a"):
+            lane.send(key)
+        lane.run(chunk)
+        told = [(message.value or b"").decode().split() for message in lane.to(TOLD)]
+        assert [int(offset) for offsets in told for offset in offsets] == [0, 1, 3, 5, 7]
+        assert len(told) <= -(-8 // chunk)
+
+    def test_a_dead_letter_is_told_once(self, lane: SmallLane) -> None:
+        """Refused or our bug; and not again when a release fails on the same record."""
+        lane.send(b"u1", REFUSED)
+        lane.broken = {b"bad"}
+        lane.send(b"bad")
+        lane.send(b"bad")
+        lane.run()
+        lane.release(b"bad")
+        lane.run()
+        events = [decode_event(event.value) for event in lane.to(EVENTS)]
+        assert [event.offset for event in events if isinstance(event, DeadLetterOpened)] == [0, 1]
+        assert len(lane.to(DLT)) == 3
+        assert [event.partition for event in lane.to(EVENTS)] == [0, 0]
+        assert len({event.event_id for event in events}) == 2
+
+    def test_what_failed_first_in_a_release_is_told(self, lane: SmallLane) -> None:
+        """It has been waiting, so nobody was told of it yet."""
+        lane.broken = {b"bad"}
+        lane.send(b"bad")
+        lane.run()
+        lane.broken = set()
+        lane.send(b"bad", REFUSED)
+        lane.release(b"bad")
+        lane.run()
+        events = [decode_event(event.value) for event in lane.to(EVENTS)]
+        assert [event.offset for event in events if isinstance(event, DeadLetterOpened)] == [0, 1]
+
+    def test_not_of_old_records(self, lane: SmallLane) -> None:
+        """The law of `since` is that of all events."""
+        lane.since_ms = 1_001
+        lane.send(b"u1", REFUSED)
+        lane.send(b"u1", REFUSED)
+        lane.run()
+        assert len(lane.to(DLT)) == 2
+        (event,) = lane.to(EVENTS)
+        assert event.timestamp_ms == 1_001
