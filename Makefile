@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help install jars run test test-fast lint fmt docs bench-domain chaos bench lock clean
+.PHONY: help install jars run test test-fast lint fmt docs bench-domain chaos mutants bench bench-quick lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -28,11 +28,11 @@ run: install ## run a local Apache Kafka, one worker and the sample orders, unti
 
 # Processes that the tests start are measured too: coverage starts itself in them (its .pth file).
 # The suite waits for processes more than it computes, so several run at once, each with its own Kafka.
-JOBS ?= 3
+JOBS ?= 4
 test: install lint ## run all checks and all tests, with the coverage that we promise
 	@rm -f .coverage .coverage.*
 	COVERAGE_FILE="$(CURDIR)/.coverage" COVERAGE_PROCESS_START="$(CURDIR)/pyproject.toml" \
-	  $(BIN)/coverage run -m pytest -q -n $(JOBS) --dist loadscope
+	  $(BIN)/coverage run -m pytest -q -n $(JOBS) --dist loadscope --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=95
 	$(BIN)/coverage report --skip-covered --include='rebate_app/domain/*' --fail-under=100
@@ -60,11 +60,17 @@ docs: install ## write the generated pages anew
 	$(BIN)/python -m rebate_app.wire.events_page > docs/schemas/rebate-event-1.json
 	$(BIN)/python -m rebate_app.web.catalogue docs/http.md
 
-bench: install ## measure the whole way, with a real broker
-	@$(BIN)/python -m bench.pipeline
+bench: install ## measure everything beside its peers, with a real broker (hours; bench/README.md)
+	@$(BIN)/python -m bench.run
+
+bench-quick: install ## the same rows at small size, in under three minutes
+	@$(BIN)/python -m bench.run --quick
 
 chaos: install ## the long version of the tests that kill and freeze processes
 	REBATE_CHAOS=full $(BIN)/python -m pytest -m chaos
+
+mutants: install ## plant each way of going wrong, and prove that a test fails
+	$(BIN)/python -m tests.mutants.prove
 
 lock: ## resolve pyproject.toml into the lock files again (needs uv)
 	@scripts/lock.sh

@@ -7,14 +7,15 @@ from typing import Any
 
 from rebate_app.lane.chunk import Chunk
 from rebate_app.lane.lane import Lane
+from rebate_app.lane.ports import Companion
 from rebate_app.lane.topic import lane_topic
 from rebate_app.settings import Settings
 
-from . import accounts, order_lines
+from . import accounts, order_lines, webhooks
 
 
-def attach(app: Any, lane: Lane, settings: Settings) -> None:
-    """Attach agents `order-lines` and `accounts`: each hands its chunks to the partition that they are of.
+def attach(app: Any, lane: Lane, settings: Settings, beside: Companion) -> None:
+    """Attach the agents `order-lines`, `accounts` and `webhooks`: each hands chunks to their partition.
 
     A partition works on one chunk at a time in a task of its own, so partitions overlap while each
     of them stays in order.
@@ -31,7 +32,14 @@ def attach(app: Any, lane: Lane, settings: Settings) -> None:
         async for chunk in stream:
             lane.submit(chunk)
 
-    orders = lane_topic(app, by_name[order_lines.NAME], settings.partitions)
-    user_log = lane_topic(app, by_name[accounts.NAME], settings.partitions)
+    async def take_events(stream: AsyncIterable[Chunk]) -> None:
+        """Events go to the platform's own URL."""
+        async for chunk in stream:
+            beside.submit(chunk)
+
+    orders = lane_topic(app, [by_name[order_lines.NAME]], settings.partitions)
+    user_log = lane_topic(app, [by_name[accounts.NAME]], settings.partitions)
+    events = lane_topic(app, beside.topics, settings.partitions)
+    app.agent(events, name=webhooks.NAME)(take_events)
     app.agent(orders, name=order_lines.NAME)(take_order_lines)
     app.agent(user_log, name=accounts.NAME)(take_accounts)

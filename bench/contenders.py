@@ -26,7 +26,7 @@ class Contender(Struct, frozen=True):
     accounts: Callable[[Run], str]
     store: str = "memory"
     exactly_once: bool = True
-    real: bool = False
+    feed: str = "toy"
     share: float = 1.0
     reads_committed: bool = True
     prepare: Callable[[Run], None] = lambda _: None
@@ -113,29 +113,16 @@ EVERYBODY = [
         share=0.02,
         prepare=peers.faust_topics,
     ),
-    Contender(
-        "l1x-real",
-        "by hand, real domain",
-        _by_hand("memory", exactly_once=True, fold="real"),
-        _own_changelog,
-        real=True,
-    ),
-    Contender(
-        "l1x-real-rocksdb",
-        "by hand, real domain, RocksDB",
-        _by_hand("rocksdb", exactly_once=True, fold="real"),
-        _own_changelog,
-        store="rocksdb",
-        real=True,
-    ),
-    Contender("ours-real", "ours, real domain", _ours(PRODUCT, "memory"), _own_changelog, real=True),
-    Contender(
-        "ours-real-rocksdb",
-        "ours, real domain, RocksDB",
-        _ours(PRODUCT, "rocksdb"),
-        _own_changelog,
-        store="rocksdb",
-        real=True,
+    *(
+        Contender(
+            f"{name}-{feed}{disk}", f"{title}, {about}", command, _own_changelog, store=store, feed=feed
+        )
+        for feed, about in (("life", "real domain"), ("paid", "real domain, new lines only"))
+        for store, disk in (("memory", ""), ("rocksdb", "-rocksdb"))
+        for name, title, command in (
+            ("l1x", "by hand", _by_hand(store, exactly_once=True, fold="real")),
+            ("ours", "ours", _ours(PRODUCT, store)),
+        )
     ),
 ]
 BY_NAME = {contender.name: contender for contender in EVERYBODY}

@@ -16,10 +16,10 @@ import json
 import platform
 import pstats
 import random
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 from msgspec import Struct
@@ -100,7 +100,7 @@ def snapshots(rng: random.Random, number: int) -> list[tuple[bytes, bytes]]:
     for step, status in enumerate(("paid", "received", "settled")):
         modified = (paid + timedelta(days=4 * step, seconds=rng.randrange(86_400))).isoformat()
         settled = status == "settled"
-        fact = {
+        fact: dict[str, Any] = {
             "schema": "order-event/1",
             "kind": "order.snapshot",
             "platform": "taobao",
@@ -223,4 +223,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,7 +1,9 @@
-"""The real feed: canonical facts of paid orders, one event an order, as `POST /v1/orders` would take them.
+"""The real feeds: canonical facts, as `POST /v1/orders` would take them, about 560 bytes each.
 
-Law: a fifth of the buyers has one inviter and a twentieth two (bench.domain.profiles), so an order brings
-1.3 messages to the user log on average. Order number n of a seed is always the same.
+Law: a fifth of the buyers has one inviter and a twentieth two (bench.domain.profiles), so a line brings
+1.3 messages to the user log on average. Order number n of a seed is always the same. `paid` is one event
+an order, so every event is a new line; `life` is what networks send: three facts a line, then half as
+many repeats.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def facts(
 def fact(number: int, user: str, commission: int, status: str, code: str, step: int) -> Row:
     """Return one fact; it raises the number of records of lines."""
     clock = (1 + number // 86_400 % 20, number // 3_600 % 24, number // 60 % 60, number % 60)
-    modified = (clock[0] + 4 * step, *clock[1:])
+    modified = (clock[0] + 2 * step, *clock[1:])
     settled = status == "settled"
     value = _TEMPLATE % (
         number,
@@ -58,6 +60,59 @@ def fact(number: int, user: str, commission: int, status: str, code: str, step: 
         number % 10_000,
     )
     return Row(b"taobao:%019d" % number, value, (records_of(user) if step == 0 else 0,))
+
+
+def fact_again(number: int, again: int) -> Row:
+    """Return what the network says of line `number` when it tells of it for the again-th time.
+
+    Nothing differs but the moment of the modification, so the line's version grows and no money moves.
+    """
+    row = fact(number, f"u{number % USERS}", 1_000 + number % 977, "paid", "12", 0)
+    days, seconds = divmod(again * 60 + number % 60, 86_400)
+    moment = b"2026-02-%02dT%02d:%02d:%02d+08:00" % (
+        1 + days % 27,
+        seconds // 3_600,
+        seconds // 60 % 60,
+        seconds % 60,
+    )
+    head, marker, tail = row.value.partition(b'"modified_at":"')
+    return Row(row.key, head + marker + moment + tail[len(moment) :], (records_of(f"u{number % USERS}"),))
+
+
+EVENTS_PER_LINE = 4.5
+WINDOW = 500  # lines that are told at a time
+
+
+def life(events: int, *, first: int = 0, seed: int = SEED) -> Iterator[Row]:
+    """Yield so many events of lines number `first` and following, each told in three steps, and repeats.
+
+    The repeats come last, drawn from all that was told, as networks report last week's orders again.
+    """
+    rng = random.Random(seed + first)
+    lines = max(1, int(events / EVENTS_PER_LINE))
+    steps = [list(facts(lines, first=first, step=step)) for step in range(len(STATUSES))]
+    told = 0
+    for start in range(0, lines, WINDOW):
+        for rows in steps:
+            part = rows[start : start + WINDOW]
+            told += len(part)
+            yield from part
+    for _ in range(events - told):
+        row = rng.choice(steps[rng.randrange(len(steps))])
+        yield Row(row.key, row.value, (0,))
+
+
+POSTINGS = 5
+
+
+def five(events: int, *, first: int = 0) -> Iterator[Row]:
+    """Yield five facts a line, each with another commission, so five postings a line; nobody is invited."""
+    lines = events // POSTINGS
+    for start in range(first, first + lines, WINDOW):
+        for step in range(POSTINGS):
+            for number in range(start, min(start + WINDOW, first + lines)):
+                user = f"u{number % (USERS // 100) * 100 + 25 + number // 7 % 75}"
+                yield fact(number, user, 1_000 + 100 * step, "paid", "12", step)
 
 
 def records_of(user: str) -> int:

@@ -61,7 +61,8 @@ async def _send(producer: AIOKafkaProducer, topic: str, partitions: int, rows: l
     acknowledged = []
     for number, part in enumerate(by_partition):
         for batch in filled(producer, ((row.key, row.value) for row in part)):
-            acknowledged.append(await producer.send_batch(batch, topic, partition=number))
+            sent = await producer.send_batch(batch, topic, partition=number)
+            acknowledged.append(sent)
     await asyncio.gather(*acknowledged)
 
 

@@ -15,8 +15,8 @@ from msgspec.json import encode
 
 from agents.guarded import FailurePolicy
 from agents.stages import stages_of
-from rebate_app.lane.outbox import Outbox
 from rebate_app.lane.batches import partition_of
+from rebate_app.lane.outbox import Outbox
 from rebate_app.lane.stage import Stage
 from rebate_app.lane.store import Overlay
 from rebate_app.settings import load_settings
@@ -130,7 +130,9 @@ def folds(name: str, prefix: str, rules: Path) -> Iterable[Fold]:
     settings = load_settings({"REBATE_TOPIC_PREFIX": prefix, "REBATE_PARTITIONS": str(PARTITIONS)})
     topics = Topics.of(settings)
     if name == "real":
-        return [StageFold(stage) for stage in stages_of(settings, load_rules(rules), FailurePolicy())]
+        return [
+            StageFold(stage) for stage in stages_of(settings, load_rules(rules), FailurePolicy(), lambda: 0)
+        ]
     return [
         HandLines(topics.orders, topics.lines_changelog, topics.user_log),
         HandAccounts(topics.user_log, topics.accounts_changelog),

@@ -7,7 +7,10 @@ the configuration that the product wants, and are deleted after it, so that no r
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +57,19 @@ class Run(Struct, frozen=True):
             "REBATE_DATADIR": str(self.folder / f"worker-{number}"),
             **more,
         }
+
+    def settle(self, seconds_max: float = 600.0) -> None:
+        """Return when all that was sent is in the balances: `rebate lag --wait`, which misses no hop."""
+        done = subprocess.run(
+            [sys.executable, "-m", "rebate_app.cli", "lag", "--wait", str(seconds_max)],
+            cwd=CHECKOUT,
+            env=dict(os.environ) | self._rebate(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"rebate lag: {done.stdout}{done.stderr}")
 
     def _rebate(self) -> dict[str, str]:
         return {

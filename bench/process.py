@@ -40,7 +40,7 @@ def folder_bytes(folder: Path) -> int:
     for where, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.lstat(os.path.join(where, name)).st_size  # noqa: PTH116, PTH118 - walks fast
+                total += os.lstat(os.path.join(where, name)).st_size  # noqa: PTH118 - walks fast
             except FileNotFoundError:
                 continue
     return total
@@ -75,7 +75,7 @@ class Process:
         code = self.process.poll()
         if code is not None:
             tail = self.log.read_text(encoding="utf-8", errors="replace")[-2_000:]
-            raise RuntimeError(f"{self.process.args} ended with {code}:\n{tail}")
+            raise RuntimeError(f"{self.process.args!r} ended with {code}:\n{tail}")
 
     def cpu_seconds(self) -> float:
         """Return the processor time that it has used."""

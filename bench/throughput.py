@@ -7,21 +7,20 @@ what drifts on the machine drifts for all of them. After each run the accounts h
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
 
 from msgspec import Struct, to_builtins
 
-from .contenders import Command, Contender
-from .facts import facts, people
-from .gate import pour
-from .orders import PARTITIONS, Row, orders
+from .contenders import Contender
+from .job import Job, nothing
 from .place import Place, Run, new_run
 from .process import Process, cpu_seconds, resident_bytes
-from .watch import AccountSums, LineRecords, Watch
 
 PRIMER = 2_000
+FEWEST = 1_000
 START_SECONDS_MAX = 120.0
 SLOWEST_ORDERS_PER_S = 100.0
 
@@ -46,7 +45,7 @@ def measure(where: Place, contender: Contender, count: int) -> Measured:
 
 
 async def _measure(run: Run, contender: Contender, count: int) -> Measured:
-    job = Job(run, contender)
+    job = Job(run, contender.feed, contender.accounts(run))
     await job.prepare()
     command, environment = contender.command(run)
     with Process(command, run.folder / "contender.log", environment) as process:
@@ -62,7 +61,7 @@ async def _measure(run: Run, contender: Contender, count: int) -> Measured:
             if not contender.reads_committed:
                 note()
             began = time.monotonic()
-            committed_at = await job.fill(count, PRIMER, note if contender.reads_committed else _nothing)
+            committed_at = await job.fill(count, PRIMER, note if contender.reads_committed else nothing)
             began = committed_at if contender.reads_committed else began
             ended = await job.done(START_SECONDS_MAX + count / SLOWEST_ORDERS_PER_S)
             spent = (process.cpu_seconds() - before[0], cpu_seconds(run.place.broker_pid) - before[1])
@@ -78,52 +77,6 @@ async def _measure(run: Run, contender: Contender, count: int) -> Measured:
         )
 
 
-def _nothing() -> None:
-    """Do nothing."""
-
-
-class Job:
-    """A feed, and how it is known that all of it is done: by what the changelog of accounts holds."""
-
-    def __init__(self, run: Run, contender: Contender) -> None:
-        self._run = run
-        self._real = contender.real
-        tally = LineRecords() if contender.real else AccountSums()
-        self._watch = Watch(run.place.broker, contender.accounts(run), tally)
-        self._wanted: tuple[int, ...] = (0,) if contender.real else (0, 0, 0)
-        self._check: Callable[[], None] = _nothing
-
-    async def prepare(self) -> None:
-        """For the real domain, write the profiles: who invited whom is known before the first order."""
-        if self._real:
-            await pour(self._run.place.broker, self._run.topics.user_log, PARTITIONS, people())
-
-    def watch(self, check: Callable[[], None]) -> Watch:
-        """Return what has to be open meanwhile; `check` raises when the contender has died."""
-        self._check = check
-        return self._watch
-
-    async def fill(self, count: int, first: int, before_commit: Callable[[], None] = _nothing) -> float:
-        """Write orders; return the moment of their commit."""
-        found: tuple[int, ...] = (0,) if self._real else (0, 0, 0)
-
-        def counted() -> Iterable[Row]:
-            nonlocal found
-            for row in facts(count, first=first) if self._real else orders(count, first=first):
-                found = tuple(map(sum, zip(found, row.raises, strict=True)))
-                yield row
-
-        run = self._run
-        at = await pour(run.place.broker, run.topics.orders, PARTITIONS, counted(), before_commit)
-        self._wanted = tuple(map(sum, zip(self._wanted, found, strict=True)))
-        return at
-
-    async def done(self, seconds_max: float) -> float:
-        """Return the moment at which all of it was done."""
-        await self._watch.appear(seconds_max, self._check)
-        return await self._watch.done_at(self._wanted, seconds_max, self._check)
-
-
 def shown(measured: Measured) -> str:
     """Return one line for people."""
     return (
@@ -133,6 +86,29 @@ def shown(measured: Measured) -> str:
     )
 
 
-def as_json(measured: Measured) -> str:
-    """Return the figures as one line of JSON."""
-    return json.dumps(to_builtins(measured))
+def compare(
+    where: Place, contenders: Sequence[Contender], count: int, rounds: int
+) -> dict[str, dict[str, Any]]:
+    """Run all contenders by turns; return medians by name, with every single run."""
+    runs: dict[str, list[Measured]] = {contender.name: [] for contender in contenders}
+    for _ in range(rounds):
+        for contender in contenders:
+            measured = measure(where, contender, max(FEWEST, int(count * contender.share)))
+            print(shown(measured), flush=True)
+            runs[contender.name].append(measured)
+    return {
+        contender.name: _medians(runs[contender.name])
+        | {
+            "title": contender.title,
+            "store": contender.store,
+            "feed": contender.feed,
+            "exactly_once": contender.exactly_once,
+            "runs": to_builtins(runs[contender.name]),
+        }
+        for contender in contenders
+    }
+
+
+def _medians(runs: Sequence[Measured]) -> dict[str, Any]:
+    names = ("orders", "orders_per_s", "cpu_s_per_100k", "broker_cpu_s_per_100k", "resident_mib")
+    return {name: median(getattr(run, name) for run in runs) for name in names}

@@ -33,6 +33,7 @@ from rebate_app.readings import app_version, read_worker
 from rebate_app.settings import EXIT_CONFIGURATION, ConfigurationError, Settings, load_settings
 from rebate_app.web.attach import Api
 from rebate_app.web.attach import attach as attach_web
+from rebate_app.webhooks.courier import Courier, Passing
 from rebate_app.wire.rule_files import load_rules
 from rebate_app.wire.topics import Topics
 from rebate_app.worker import RebateWorkerApp
@@ -70,7 +71,14 @@ def create_app(settings: Settings | None = None, *, make_stages: MakeStages = st
     app.transport = LaneTransport(app.conf.broker_consumer, app)
     app.lane.use_thread(lambda: app.consumer.thread)
     tables.declare.declare(app, settings, topics)
-    agents.attach.attach(app, app.lane, settings)
+    app.webhooks = (
+        Courier(settings, topics, app.lane, app.events_from, app_version())
+        if settings.webhook_url
+        else Passing(topics, app.lane)
+    )
+    app.lane.companion = app.webhooks
+    figures.read_from(app.webhooks.read)
+    agents.attach.attach(app, app.lane, settings, app.webhooks)
     app.order_service = OrderService(settings)
     attach_web(
         app,

@@ -146,8 +146,13 @@ FAILURES = (
     ),
 )
 
-WHOSE = {"permanent": "the sender's", "bug": "ours", "border": "the sender's"}
-WHERE = {"permanent": "import, HTTP, dead letter", "bug": "dead letter", "border": "import, HTTP"}
+WHOSE = {"permanent": "the sender's", "bug": "ours", "border": "the sender's", "receiver": "the receiver's"}
+WHERE = {
+    "permanent": "import, HTTP, dead letter",
+    "bug": "dead letter",
+    "border": "import, HTTP",
+    "receiver": "dead letter",
+}
 
 HEAD = """\
 <!-- Generated: python -m rebate_app.failures_page > docs/failures.md -->
@@ -156,9 +161,9 @@ HEAD = """\
 ## Facts that are refused
 
 One set of reason codes for imports, HTTP (422) and dead letters. A dead letter is the record as it came, on
-`order_topic-dlt` or `rebate-user-log-dlt`, in its own partition, with `rebate-error-*` headers that say
-reason, detail, member and where it was. It counts in `rebate_dead_letters_total`. A refused fact never holds
-up its neighbours, and sending it again once it is right is always safe.
+`order_topic-dlt`, `rebate-user-log-dlt` or `rebate-events-dlt`, in its own partition, with `rebate-error-*`
+headers that say reason, detail, member and where it was. It counts in `rebate_dead_letters_total`. A refused
+fact never holds up its neighbours, and sending it again once it is right is always safe.
 """
 NO_FAILURES = """
 Not failures, and never refused: a refund, claim or punishment before its order; an attribution id that is

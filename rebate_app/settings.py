@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AwareDatetime, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,6 +25,9 @@ EXIT_CONFIGURATION = 78
 PREFIX = "REBATE_"
 #: Read by others under the same prefix: Faust's own settings, and the test suite.
 FOREIGN_PREFIXES = ("REBATE_FAUST_", "REBATE_TEST_")
+RETRY_TOPICS = 3
+SECRETS_MAX = 2
+DAY_S = 86_400.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -73,6 +77,23 @@ class Settings(BaseSettings):
         description="events tell of records from this moment on; read only at an app's first start "
         "(docs/events.md)",
     )
+    webhook_url: str = Field(
+        "", description="events are sent there (docs/webhooks.md); empty: nowhere, and they are passed over"
+    )
+    webhook_secret: SecretStr = Field(
+        SecretStr(""), description="signs webhooks; while it is changed two, the new one first, and a comma"
+    )
+    webhook_allow_private: bool = Field(
+        False, description="1: webhooks may go to private, loopback and other special addresses"
+    )
+    webhook_timeout: float = Field(10.0, ge=0.1, le=60, description="a webhook unanswered for so long failed")
+    webhook_concurrency: int = Field(16, ge=1, le=256, description="webhooks under way in one worker")
+    webhook_give_up_after: float = Field(
+        86_400.0, ge=1, description="an event that fails for longer becomes a dead letter"
+    )
+    webhook_retry_delays: str = Field(
+        "10,60,600", description="what events wait in the three retry topics, whose names say the default"
+    )
     log_format: Literal["text", "json"] = Field("text", description="of the worker's log")
     sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
         "", description="SASL, if any"
@@ -86,6 +107,38 @@ class Settings(BaseSettings):
     def _user_id_fields(cls, value: str) -> str:
         parse_user_id_fields(value)
         return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _webhook_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in {"http", "https"} or not parts.hostname or _port_of(parts) is None):
+            raise ValueError("must be http://host… or https://host…")
+        if "@" in parts.netloc or parts.fragment:
+            raise ValueError("may have no user, password or fragment: whoever receives checks the signature")
+        return value
+
+    @field_validator("webhook_retry_delays")
+    @classmethod
+    def _webhook_retry_delays(cls, value: str) -> str:
+        delays = [float(part) for part in value.split(",")]
+        if (
+            len(delays) != RETRY_TOPICS
+            or sorted(delays) != delays
+            or not 0 < delays[0] <= delays[-1] <= DAY_S
+        ):
+            raise ValueError("must be three rising numbers above 0, up to a day")
+        return value
+
+    @property
+    def webhook_secrets(self) -> tuple[bytes, ...]:
+        """Return the secrets that sign, the newest first."""
+        return tuple(part.strip().encode() for part in self.webhook_secret.get_secret_value().split(","))
+
+    @property
+    def webhook_delays_ms(self) -> tuple[int, ...]:
+        """Return how long an event waits in each retry topic."""
+        return tuple(int(float(part) * 1_000) for part in self.webhook_retry_delays.split(","))
 
     @property
     def own_url(self) -> str:
@@ -141,9 +194,29 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
             "REBATE_TRANSACTION_TIMEOUT must be below REBATE_SESSION_TIMEOUT: nothing that a dead worker "
             "left open may outlive its membership"
         )
+    problems += _webhook_problems(settings)
     if problems:
         raise ConfigurationError("; ".join(problems))
     return settings
+
+
+def _webhook_problems(settings: Settings) -> list[str]:
+    if not settings.webhook_url:
+        return []
+    secrets = settings.webhook_secrets
+    if not all(secrets):
+        return ["REBATE_WEBHOOK_URL needs a REBATE_WEBHOOK_SECRET that signs what is sent (none is empty)"]
+    if len(secrets) > SECRETS_MAX:
+        return ["REBATE_WEBHOOK_SECRET may hold two secrets, the new one first: the older ones are no use"]
+    return []
+
+
+def _port_of(parts: SplitResult) -> int | None:
+    """Return the port, 0 where the URL names none; None for what is no port."""
+    try:
+        return parts.port or 0
+    except ValueError:
+        return None
 
 
 def _values(environment: Mapping[str, str]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from rebate_app.settings import (
     Settings,
     shown_settings,
 )
+from rebate_app.webhooks.courier import Courier, Passing
 from rebate_app.wire.topics import Topics
 
 STOP_WITHIN_S = 9.0  # SIGTERM drains and ends within 10 s, whatever hangs
@@ -82,6 +83,7 @@ class RebateWorkerApp(faust.App):
     order_service: OrderService
     open_letters: OpenLetters
     stores: StoreFolder | None
+    webhooks: Courier | Passing
 
     def __init__(self, *args: Any, settings: Settings, rules: RuleBook, **kwargs: Any) -> None:
         self.settings = settings
@@ -130,6 +132,7 @@ class RebateWorkerApp(faust.App):
         collect_seldom()
         self.add_future(self.lane.watch())
         self.add_future(self.open_letters.watch())
+        self.add_future(self.webhooks.watch())
 
     async def _check_surroundings(self) -> None:
         for url in {self.settings.own_url, str(self.conf.canonical_url)}:
@@ -142,6 +145,10 @@ class RebateWorkerApp(faust.App):
         if self.stores is not None:
             changelogs = [topics.lines_changelog, topics.accounts_changelog]
             await self.stores.prepare(client_options(self.settings), changelogs)
+
+    def events_from(self) -> dict[int, int]:
+        """Return where events ended when the app was new, by partition; a later one ended at 0."""
+        return dict(enumerate(self.first_start.begin))
 
     def fatal(self, error: LaneError) -> None:
         """End the worker with the error's exit code: drop what is open, leave the group, go."""

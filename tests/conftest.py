@@ -46,11 +46,25 @@ def pytest_report_header() -> str:
     return f"REBATE_TEST_SEED={SEED}"
 
 
+#: They take longest, most of it waiting: begun first, they overlap with all others.
+LONG = (
+    "tests/chaos/",
+    "tests/e2e/",
+    "tests/events/",
+    "tests/webhooks/",
+    "tests/cli/test_demo.py",
+    "tests/failures/",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the shared Kafka as `kafka`, so that `make test-fast` leaves it out."""
+    """Mark what uses the shared Kafka as `kafka`, so that `make test-fast` leaves it out; long ones first."""
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
+    items.sort(
+        key=lambda item: next((at for at, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG))
+    )
 
 
 @pytest.fixture(autouse=True)

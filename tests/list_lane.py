@@ -38,6 +38,10 @@ TOPICS = Topics(
     user_log_parked="rebate-user-log-parked",
     decisions="rebate-dlq-decisions",
     events="rebate-events",
+    events_retry_10s="rebate-events-retry-10s",
+    events_retry_1m="rebate-events-retry-1m",
+    events_retry_10m="rebate-events-retry-10m",
+    events_dlt="rebate-events-dlt",
 )
 LINES, ACCOUNTS = "order-lines", "accounts"  # the names of the stages
 _hash = lru_cache(maxsize=65_536)(murmur2)  # in plain Python: the same keys again and again

@@ -18,7 +18,7 @@ WORKER, IMPORTER, OPERATOR = "worker", "importer", "operator"
 ROLES = {
     WORKER: "runs `faust -A rebate_app worker`",
     IMPORTER: "sends facts: `rebate orders|profiles|attributions import`, or a producer of your own",
-    OPERATOR: "creates topics, looks, checks and replays: `rebate topics|lag|audit|doctor|dlq`",
+    OPERATOR: "creates topics, looks, checks and replays: `rebate topics|lag|audit|doctor|dlq|webhooks`",
 }
 READ, WRITE, DESCRIBE, CREATE = "Read", "Write", "Describe", "Create"
 CONFIGS = "DescribeConfigs"
@@ -42,7 +42,10 @@ def grants(role: str, topics: Topics, scope: str) -> list[Grant]:
     if role == WORKER:
         return [
             Grant((READ, WRITE, CONFIGS), "topic", (*sources, *states, *dead, topics.decisions)),
-            Grant((WRITE, CONFIGS), "topic", (*parked, topics.events)),
+            Grant((WRITE, CONFIGS), "topic", parked),
+            Grant(
+                (READ, WRITE, CONFIGS), "topic", (topics.events, *topics.events_retries, topics.events_dlt)
+            ),
             Grant((READ,), "group", (scope,)),
             Grant((WRITE,), "transactional-id", (f"{scope}-",), prefixed=True),
         ]
@@ -50,7 +53,9 @@ def grants(role: str, topics: Topics, scope: str) -> list[Grant]:
         return [Grant((WRITE, CONFIGS), "topic", sources)]
     return [
         Grant((CREATE, READ, WRITE, CONFIGS), "topic", (*sources, topics.decisions)),
-        Grant((CREATE, READ, CONFIGS), "topic", (*states, *dead, *parked, topics.events)),
+        Grant((CREATE, READ, CONFIGS), "topic", states + dead + parked),
+        Grant((CREATE, READ, WRITE, CONFIGS), "topic", topics.events_retries),
+        Grant((CREATE, READ, CONFIGS), "topic", (topics.events, topics.events_dlt)),
         Grant((DESCRIBE,), "group", (scope,)),
         Grant((WRITE,), "transactional-id", (f"{scope}-dlq-",), prefixed=True),
     ]

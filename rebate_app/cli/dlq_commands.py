@@ -19,7 +19,7 @@ from .show import progress, table
 
 T = TypeVar("T")
 LISTED = 100
-topic_option = click.option("--topic", metavar="TOPIC", help="Of order_topic or rebate-user-log only.")
+topic_option = click.option("--topic", metavar="TOPIC", help="Of one of the sources only.")
 by_option = click.option("--by", envvar="USER", default="operator", show_envvar=True, help="Who decides.")
 
 

@@ -94,10 +94,16 @@ def source_of(settings: Settings, topic: str | None) -> str | None:
     if topic is None:
         return None
     topics, prefix = Topics.of(settings), settings.topic_prefix
-    for real, short in ((topics.orders, "orders"), (topics.user_log, "user-log")):
+    for real, short in (
+        (topics.orders, "orders"),
+        (topics.user_log, "user-log"),
+        (topics.events, "events"),
+    ):
         if topic in (real, real.removeprefix(prefix), short):
             return real
-    raise CommandError(f"--topic is {topics.orders} or {topics.user_log}, not {topic}.", EXIT_USAGE)
+    raise CommandError(
+        f"--topic is {topics.orders}, {topics.user_log} or {topics.events}, not {topic}.", EXIT_USAGE
+    )
 
 
 def _place(text: str) -> Place:

@@ -20,6 +20,7 @@ from .import_commands import attributions, orders, profiles
 from .lag_command import lag
 from .topics_command import topics
 from .users_commands import users
+from .webhooks_commands import webhooks
 
 
 @click.group(epilog=EXITS, context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,7 +42,7 @@ def rebate() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-for command in (orders, profiles, attributions, lag, users, dlq, audit, doctor, topics, broker):
+for command in (orders, profiles, attributions, lag, users, dlq, webhooks, audit, doctor, topics, broker):
     rebate.add_command(command)
 
 

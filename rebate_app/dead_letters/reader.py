@@ -33,11 +33,15 @@ Spans = Mapping[tuple[str, int], tuple[int, int]]
 
 
 class DeadLetterReader:
-    """Dead letters of both sources, and the decisions about them. `async with`, or `close` at the end."""
+    """Dead letters of all sources, and the decisions about them. `async with`, or `close` at the end."""
 
     def __init__(self, settings: Settings) -> None:
         topics = Topics.of(settings)
-        self.sources = {topics.orders_dlt: topics.orders, topics.user_log_dlt: topics.user_log}
+        self.sources = {
+            topics.orders_dlt: topics.orders,
+            topics.user_log_dlt: topics.user_log,
+            topics.events_dlt: topics.events,
+        }
         self.partitions = settings.partitions
         self._decisions_topic = topics.decisions
         self._settings = settings
@@ -63,7 +67,7 @@ class DeadLetterReader:
         return {of: topic for topic, of in self.sources.items()}[source]
 
     async def whole(self, topics: Iterable[str] | None = None) -> dict[tuple[str, int], tuple[int, int]]:
-        """Return the spans of the topics' partitions as they are now, of both without any."""
+        """Return the spans of the topics' partitions as they are now, of all without any."""
         async with self._turn:
             return await self._spans(list(topics or self.sources))
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 APPLIED, IGNORED, REFUSED, FAILED, AWAY = "applied", "ignored", "refused", "failed", "away"
+DELIVERY = "delivery"
 #: What today's code would make of a record.
 REHEARSALS = {
     APPLIED: "it would change something",
@@ -14,8 +15,9 @@ REHEARSALS = {
     REFUSED: "it would be refused again, for the reason given",
     FAILED: "our fold would raise again: a bug of ours that is not mended",
     AWAY: "its owner cannot be asked now",
+    DELIVERY: "an event would be delivered anew; its receiver decides",
 }
-GOOD = frozenset({APPLIED, IGNORED})
+GOOD = frozenset({APPLIED, IGNORED, DELIVERY})
 
 
 class Rehearsal(Struct, frozen=True):

@@ -21,7 +21,7 @@ from rebate_app.lane.connection import BrokerAwayError, client_options
 from rebate_app.settings import Settings
 from rebate_app.wire.control import SKIPPED_MAX, encode_release
 from rebate_app.wire.decisions import DISCARDED, REPLAYED, Decision, encode_decision
-from rebate_app.wire.failure_headers import Place
+from rebate_app.wire.failure_headers import DELIVERED_BY, Header, Place
 from rebate_app.wire.moments import format_moment
 from rebate_app.wire.topics import KEPT_BYTES_MAX, Topics
 
@@ -44,6 +44,8 @@ class DeadLetterSender:
         topics = Topics.of(settings)
         self.replay_id = uuid4().hex[:12]
         self._decisions = topics.decisions
+        #: An event that was not delivered goes back to where deliveries wait: others have heard it already.
+        self._targets = {topics.events: topics.events_retries[0]}
         self._app = settings.app_id
         self._settings = settings
         self._clock = clock
@@ -81,12 +83,12 @@ class DeadLetterSender:
         now_us = self._clock()
         sent = [
             await self._producer.send(
-                letter.place.topic,
+                self._targets.get(letter.place.topic, letter.place.topic),
                 letter.value,
                 letter.key,
                 letter.place.partition,
                 letter.replayed_at(now_us // 1_000),
-                replay_headers(letter, self.replay_id, by),
+                self._headers(letter, by),
             )
             for letter in letters
         ]
@@ -98,6 +100,12 @@ class DeadLetterSender:
             ]
         )
         return places
+
+    def _headers(self, letter: Letter, by: str) -> list[Header]:
+        headers = replay_headers(letter, self.replay_id, by)
+        if letter.place.topic in self._targets:
+            headers.append((DELIVERED_BY, self._settings.scope.encode()))
+        return headers
 
     async def discard(self, places: Sequence[Place], by: str, why: str) -> None:
         """Close letters whose records nobody wants."""

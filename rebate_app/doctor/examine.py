@@ -32,7 +32,7 @@ from .broker import (
     members_of,
 )
 from .findings import Check, fail, ok, skip, warn
-from .here import check_folder, check_names, check_rules, check_settings, check_web
+from .here import check_folder, check_names, check_rules, check_settings, check_web, check_webhook
 from .workers import check_workers
 
 BROKER = "broker"
@@ -47,6 +47,7 @@ async def examine(settings: Settings) -> AsyncIterator[Check]:
     yield verdict
     yield check_folder(settings)
     yield check_web(settings)
+    yield check_webhook(settings)
     members: int | None = None
     try:
         async with admin_client(settings) as admin:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rebate_app.domain.rules import RuleBook
 from rebate_app.import_names import OURS, wrong_import_names
 from rebate_app.settings import LOOPBACK, ConfigurationError, Settings, changed_settings
+from rebate_app.webhooks.addresses import is_special
 from rebate_app.wire.rule_files import load_rules
 
 from .findings import Check, fail, ok, warn
@@ -45,6 +48,24 @@ def check_web(settings: Settings) -> Check:
             "let only a proxy that checks who asks reach this port",
         )
     return ok("web", f"only this machine reaches {settings.own_url}")
+
+
+def check_webhook(settings: Settings) -> Check:
+    """Look whether events may be sent where REBATE_WEBHOOK_URL says."""
+    url = urlsplit(settings.webhook_url)
+    if not url.hostname:
+        return ok("webhook", "no REBATE_WEBHOOK_URL: events are passed over")
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(url.hostname, None, type=socket.SOCK_STREAM)}
+    except OSError as error:
+        return warn("webhook", f"{url.hostname} has no address: {error}", "correct REBATE_WEBHOOK_URL")
+    special = sorted(filter(is_special, found))
+    if special and not settings.webhook_allow_private:
+        do = "correct REBATE_WEBHOOK_URL, or set REBATE_WEBHOOK_ALLOW_PRIVATE=1"
+        return fail("webhook", f"{url.hostname} leads to {special[0]}, where nothing is sent", do)
+    if url.scheme == "http" and not special:
+        return warn("webhook", f"events go to {url.hostname} unencrypted", "use https")
+    return ok("webhook", f"events go to {url.hostname}")
 
 
 def check_rules(settings: Settings) -> tuple[Check, RuleBook | None]:

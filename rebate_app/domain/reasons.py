@@ -23,12 +23,15 @@ from .faults import (
 )
 
 INTERNAL_ERROR = "internal-error"
+WEBHOOK_REFUSED = "webhook-refused"
+WEBHOOK_EXHAUSTED = "webhook-exhausted"
 
 #: Where in the work on a record it failed (header `rebate-error-stage`).
-FailedAt = Literal["decode", "validate", "rules", "fold", "payout"]
+FailedAt = Literal["decode", "validate", "rules", "fold", "payout", "deliver"]
 #: permanent: it will fail again as long as record and code are the same. bug: our fold raised.
-#: border: refused where facts come in (HTTP, files), never on a topic.
-Class = Literal["permanent", "bug", "border"]
+#: border: refused where facts come in (HTTP, files), never on a topic. receiver: whoever our webhook calls
+#: did not take the event; the money is not touched.
+Class = Literal["permanent", "bug", "border", "receiver"]
 
 MEMBER = "<member>"
 
@@ -111,6 +114,20 @@ REASONS: tuple[Reason, ...] = (
         "fold",
         "the fold raised: a bug of ours; the key is parked and nobody else's is touched",
         "mend the bug, update the workers, then `rebate dlq release KEY`",
+    ),
+    Reason(
+        WEBHOOK_REFUSED,
+        "receiver",
+        "deliver",
+        "the webhook's receiver answered with a redirect or a 4xx other than 408 and 429",
+        "mend the receiver or REBATE_WEBHOOK_URL, then replay, or discard",
+    ),
+    Reason(
+        WEBHOOK_EXHAUSTED,
+        "receiver",
+        "deliver",
+        "the webhook's receiver did not take the event within REBATE_WEBHOOK_GIVE_UP_AFTER",
+        "mend the receiver, then replay; it comes after later events of its user",
     ),
     Reason(
         NETWORK_ERROR,

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from .chunk import Chunk
 from .stage import Record
 
-CHUNK_RECORDS_MAX = 2_000  # as fast as 4,000, and what is done in one go stays short
+CHUNK_RECORDS_MAX = 4_000
 RECORDS_HIGH = 20_000
 RECORDS_LOW = 5_000
 

@@ -60,10 +60,25 @@ async def _end(producer: AIOKafkaProducer) -> None:
             sender.cancel()
             await asyncio.wait([sender], timeout=DISCARD_SECONDS_MAX)
     finally:
-        producer._message_accumulator.fail_all(KafkaError("the producer was thrown away"))  # noqa: SLF001
+        _fail_what_waits(producer._message_accumulator)  # noqa: SLF001
         with contextlib.suppress(Exception):  # whatever it dies of is over with it
             await asyncio.wait_for(producer.stop(), DISCARD_SECONDS_MAX)
         await producer.client.close()
+
+
+def _fail_what_waits(accumulator: Any) -> None:
+    """Fail every batch, and take note of what nobody else will ask for: it would be logged as unheard.
+
+    A batch that was sent once and put back is missing among the pending ones, where aiokafka takes it
+    out once it is done.
+    """
+    waiting = [batch for batches in accumulator._batches.values() for batch in batches]  # noqa: SLF001
+    accumulator._pending_batches.update(waiting)  # noqa: SLF001
+    accumulator.fail_all(KafkaError("the producer was thrown away"))
+    for batch in waiting:
+        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
+            if future.done() and not future.cancelled():
+                future.exception()
 
 
 async def patiently(client: AIOKafkaClient, ask: Callable[[], Awaitable[T]]) -> T:

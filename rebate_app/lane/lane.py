@@ -17,6 +17,7 @@ from rebate_app.settings import Settings
 from .chunk import Chunk
 from .failures import FencedError, GroupError, HaltError, LaneError, StuckError
 from .partition import RUNNING, PartitionLane
+from .ports import Companion
 from .stage import Stage
 from .standby import Key, Standbys
 from .store import MemoryStore, Store
@@ -26,6 +27,7 @@ OPEN_AT_ONCE_MAX = 8  # each producer has its own connections: 96 partitions mus
 DRAIN_S = 5.0
 FENCE_AGAIN_S = 60.0
 LEASE_MARGIN_S = 2.0
+Offsets = tuple[int, int, int | None]  # log start, end, committed by the group
 WATCH_EVERY_S = 1.0
 STUCK_S = 30.0
 
@@ -56,7 +58,9 @@ class Lane:
         self.figures = Figures() if figures is None else figures
         self.stages = {stage.source: stage for stage in stages}
         self.partitions: dict[tuple[str, int], PartitionLane] = {}
+        self.turn = asyncio.Lock()
         self.settled = False  # whether the last assignment is open and running
+        self.companion: Companion | None = None  # beside the stages: webhooks
         self.halted: HaltError | None = None  # the limit that ends this worker
         self._fatal = fatal
         self._new_store = new_store
@@ -120,16 +124,23 @@ class Lane:
     async def suspend(self) -> None:
         """Take no more chunks until the next assignment; stores are kept."""
         self.settled = False
+        beside = [] if self.companion is None else [self.companion.suspend()]
         await self.standbys.stop()
-        await asyncio.gather(*(lane.stop() for lane in self.partitions.values()))
+        await asyncio.gather(*beside, *(lane.stop() for lane in self.partitions.values()))
 
     async def drain(self) -> None:
         """Finish and commit what was submitted, within a bound."""
-        await asyncio.gather(*(lane.drain(DRAIN_S) for lane in self.partitions.values()))
+        beside = [] if self.companion is None else [self.companion.drain()]
+        await asyncio.gather(*beside, *(lane.drain(DRAIN_S) for lane in self.partitions.values()))
 
     def offsets_to_commit(self) -> dict[tuple[str, int], tuple[int, int]]:
-        """Return (watermark + 1, unfinished work) of the partitions for which it changed."""
-        offsets = {}
+        """Return (watermark + 1, unfinished work) of the partitions for which it changed.
+
+        What the companion says too: all in one request, so that its topics move together or not at all.
+        """
+        beside = {} if self.companion is None else self.companion.offsets_to_commit()
+        told = {key: (offset, 0) for key, offset in beside.items()}
+        offsets = told if any(self._committed.get(key) != now for key, now in told.items()) else {}
         for key, lane in self.partitions.items():
             if lane.state == RUNNING and lane.store.watermark is not None:
                 now = (lane.next_offset, lane.unfinished)
@@ -167,6 +178,19 @@ class Lane:
 
         begin, end, committed = await self.thread.ask(ask)
         return begin, end, committed
+
+    async def group_offsets(self, wanted: set[Key], *, committed: bool = True) -> dict[Key, Offsets]:
+        """Return of many partitions what `source_offsets` does of one; None for what was not asked."""
+        spots = [TopicPartition(*key) for key in wanted]
+
+        async def ask(consumer: Any) -> dict[Key, Offsets]:
+            # What is committed first: whatever was acknowledged before that stands below the end.
+            told = await consumer._coordinator.fetch_committed_offsets(spots) if committed else {}  # noqa: SLF001
+            begins, ends = await consumer.beginning_offsets(spots), await consumer.end_offsets(spots)
+            known = {spot: offset.offset for spot, offset in told.items() if offset.offset >= 0}
+            return {(s.topic, s.partition): (begins[s], ends[s], known.get(s)) for s in spots}
+
+        return dict(await self.thread.ask(ask)) if spots else {}
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Have the reader go on at that offset, and fetch."""

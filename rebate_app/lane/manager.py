@@ -53,6 +53,7 @@ class LaneRecovery(Service):
         self._signal = Event()
         self._assigned: set[tuple[str, int]] = set()
         self._followed: set[tuple[str, int]] = set()
+        self._beside: set[tuple[str, int]] = set()
         self._generation = 0
         self._opening: asyncio.Task[None] | None = None
         super().__init__(**kwargs)
@@ -70,6 +71,9 @@ class LaneRecovery(Service):
         """Note the assignment and return at once: heartbeats wait for this callback."""
         del revoked, newly_assigned
         self._assigned = {(tp.topic, tp.partition) for tp in assigned if tp.topic in self.app.lane.stages}
+        companion = self.app.lane.companion
+        beside = () if companion is None else companion.topics
+        self._beside = {(tp.topic, tp.partition) for tp in assigned if tp.topic in beside}
         by_changelog = {stage.changelog: source for source, stage in self.app.lane.stages.items()}
         self._followed = {
             (by_changelog[tp.topic], tp.partition)
@@ -99,6 +103,8 @@ class LaneRecovery(Service):
             await app.lane.take_over(assigned, self._followed)
             if generation != app.consumer_generation_id:
                 return
+            if app.lane.companion is not None:
+                app.lane.companion.take_over(self._beside)
             self.completed.set()
             app.tables.on_actives_ready()
             app.tables.on_standbys_ready()

@@ -200,17 +200,20 @@ class PartitionLane:
             self._environment.resume(self.stage.source, self.partition)
 
     async def _commit(self, records: Sequence[Record]) -> None:
-        """Compute the records on an overlay, commit everything in one transaction, then make it visible."""
+        """Compute records on an overlay, commit everything in one transaction, then make it visible.
+
+        As many of them at a time as `compute` takes, until all are done.
+        """
         first = self.next_offset
-        records = [record for record in records if record.offset >= first]
-        if not records:
-            return
-        began, overlay, outbox = time.perf_counter(), Overlay(self.store, self._warm), Outbox()
-        records, halt = await compute(self.stage, records, overlay, outbox)
-        if records:
-            await self._make_visible(records, overlay, outbox, began)
-        if halt is not None:
-            raise halt
+        left = [record for record in records if record.offset >= first]
+        while left:
+            began, overlay, outbox = time.perf_counter(), Overlay(self.store, self._warm), Outbox()
+            taken, halt = await compute(self.stage, left, overlay, outbox, self._environment.turn)
+            if taken:
+                await self._make_visible(taken, overlay, outbox, began)
+            if halt is not None:
+                raise halt
+            left = left[len(taken) :]
 
     async def _make_visible(
         self, records: Sequence[Record], overlay: Overlay, outbox: Outbox, began: float

@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from rebate_app.metrics.figures import Figures
 from rebate_app.settings import Settings
 
+from .chunk import Chunk
 from .failures import FencedError, LaneError
+
+
+class Companion(Protocol):
+    """Who reads other topics with the lane's consumer, and commits by itself: never in the lane's way."""
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Return the topics whose chunks it takes."""
+        ...
+
+    def submit(self, chunk: Chunk) -> None:
+        """Take a chunk."""
+        ...
+
+    def take_over(self, assigned: set[tuple[str, int]]) -> None:
+        """Begin with these partitions, and return at once."""
+        ...
+
+    async def drain(self) -> None:
+        """Take nothing more and finish what is nearly done, within a moment."""
+        ...
+
+    async def suspend(self) -> None:
+        """Drop everything that is not committed."""
+        ...
+
+    def offsets_to_commit(self) -> dict[tuple[str, int], int]:
+        """Return where the group goes on in its topics."""
+        ...
 
 
 class LaneEnvironment(Protocol):
@@ -17,6 +48,7 @@ class LaneEnvironment(Protocol):
     settings: Settings
     client_options: Mapping[str, Any]
     figures: Figures
+    turn: asyncio.Lock  # held by the partition that computes
 
     async def source_offsets(self, topic: str, partition: int) -> tuple[int, int, int | None]:
         """Return (log start, end, offset committed by the group or None)."""

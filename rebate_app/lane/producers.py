@@ -23,6 +23,7 @@ from .failures import FencedError
 from .outbox import Outgoing
 
 IN_TURN = 2
+FENCE_SECONDS_MAX = 10.0
 BATCH_BYTES_MAX = 512 * 1_024
 FaultPoint = Callable[[str], None]
 Sent = asyncio.Future[Any]
@@ -52,7 +53,11 @@ class PartitionProducers:
         self._turn = 0
 
     async def fence(self, fault: FaultPoint = _no_fault) -> None:
-        """Initialise every id: older owners are fenced and their transactions ended when this returns."""
+        """Initialise every id: older owners are fenced and their transactions ended when this returns.
+
+        TimeoutError: it may be tried again. aiokafka asks for ever, for example while too few replicas
+        are in sync for the end of what an older owner left open.
+        """
         await self.close()
         self._producers = [self._new_producer(name) for name in self._ids]
 
@@ -62,7 +67,8 @@ class PartitionProducers:
 
         starts = [asyncio.ensure_future(initialise(producer)) for producer in self._producers]
         try:
-            await asyncio.gather(*starts)
+            async with asyncio.timeout(FENCE_SECONDS_MAX):
+                await asyncio.gather(*starts)
         except BaseException:
             for start in starts:
                 start.cancel()

@@ -37,6 +37,7 @@ class Standby:
         self.stage = stage
         self.partition = partition
         self.store = store
+        self.restored = False  # whether what was missed has been read, so that following can go on
         self.whole = False  # whether the store is at a watermark (or the log is empty)
         self.source_end = 0
         self._pending: dict[bytes, bytes | None] = {}
@@ -53,11 +54,22 @@ class Standby:
             if record.key == WATERMARK_KEY:
                 self.store.apply(self._pending, record.offset + 1)
                 self._pending = {}
+                self.whole = True
 
     def caught_up(self, at: float) -> None:
         """Note that nothing was left to read at that moment (seconds since 1970)."""
         if not self._pending:
             self.store.apply({}, self.store.position, at)
+            self.whole = True
+
+    def begin_again(self) -> None:
+        """Forget what waits for its watermark: restoring reads it too, and what came after it.
+
+        Restoring stops anywhere behind the end that it was asked for, in the midst of a chunk too, so the
+        store shows nothing until the next watermark, or until nothing more is there.
+        """
+        self._pending = {}
+        self.restored = self.whole = False
 
 
 class Standbys:
@@ -107,11 +119,12 @@ class Standbys:
     async def _catch_up(self) -> None:
         """Read what was missed: the end of a compacted log is a state, what lies before it is none."""
         for standby in self.followed.values():
-            if not standby.whole:
+            if not standby.restored:
+                standby.begin_again()
                 await restore(
                     self._options, standby.stage.changelog, standby.partition, standby.store, lambda *_: None
                 )
-                standby.whole = True
+                standby.restored = True
 
     async def _read_on(self) -> None:
         reader = AIOKafkaConsumer(
@@ -131,7 +144,7 @@ class Standbys:
                 await self._read_for_ever(consumer, by_changelog)
         except KafkaError:
             for standby in by_changelog.values():
-                standby.whole = False  # the log changed under our feet: look at it again from the start
+                standby.begin_again()  # the log changed under our feet: look at it again from the start
             raise
 
     async def _read_for_ever(

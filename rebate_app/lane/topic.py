@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import faust
@@ -25,6 +25,8 @@ class LaneTopic(faust.Topic):
         """Declare nothing: topics are created and verified by our own admin."""
 
 
-def lane_topic(app: Any, name: str, partitions: int) -> LaneTopic:
-    """Return a topic of chunks, without Faust's acknowledgements: the lane keeps positions itself."""
-    return LaneTopic(app, topics=[name], partitions=partitions, acks=False, value_type=None, key_type=None)
+def lane_topic(app: Any, names: Sequence[str], partitions: int) -> LaneTopic:
+    """Return topics of chunks, without Faust's acknowledgements: the lane keeps positions itself."""
+    return LaneTopic(
+        app, topics=list(names), partitions=partitions, acks=False, value_type=None, key_type=None
+    )

@@ -188,6 +188,43 @@ COMMIT_BEHIND = Metric(
     "How far the group's offset, kept for tools, is behind the watermark.",
     ("topic", "partition"),
 )
+WEBHOOK_ATTEMPTS = Metric(
+    "rebate_webhook_attempts_total",
+    "counter",
+    "attempts",
+    "Attempts to deliver an event: status-NNN, timeout, connect or address-refused.",
+    ("outcome",),
+)
+WEBHOOK_DELIVERIES = Metric(
+    "rebate_webhook_deliveries_total",
+    "counter",
+    "events",
+    "Events that are done with: delivered, or dead letters: webhook-refused, webhook-exhausted.",
+    ("outcome",),
+)
+WEBHOOK_SECONDS = Metric(
+    "rebate_webhook_seconds", "histogram", "seconds", "Time of an attempt.", (), HTTP_BUCKETS_S
+)
+RETRIES = Metric(
+    "rebate_retries_total",
+    "counter",
+    "records",
+    "Copies written into retry topics, of events that failed and of those that wait behind them.",
+    ("topic", "delay"),
+)
+RETRY_BACKLOG = Metric(
+    "rebate_retry_backlog_records", "gauge", "records", "Events that wait in the retry topic.", ("topic",)
+)
+WEBHOOK_OLDEST = Metric(
+    "rebate_webhook_oldest_undelivered_seconds",
+    "gauge",
+    "seconds",
+    "Age of the oldest event that was read and is not done, of owned partitions; 0 without any.",
+)
+WEBHOOK_CIRCUIT = Metric(
+    "rebate_webhook_circuit_open", "gauge", "0 or 1", "Whether the receiver seems to be down."
+)
+WEBHOOK_PAUSED = Metric("rebate_webhook_paused", "gauge", "0 or 1", "Whether somebody holds all webhooks.")
 GENERATION = Metric(
     "rebate_group_generation", "gauge", "number", "Generation of the consumer group that this worker is in."
 )
@@ -240,6 +277,14 @@ CATALOGUE: tuple[Metric, ...] = (
     STORE_RECORDS,
     PARTITIONS,
     COMMIT_BEHIND,
+    WEBHOOK_DELIVERIES,
+    WEBHOOK_ATTEMPTS,
+    WEBHOOK_SECONDS,
+    RETRIES,
+    RETRY_BACKLOG,
+    WEBHOOK_OLDEST,
+    WEBHOOK_CIRCUIT,
+    WEBHOOK_PAUSED,
     GENERATION,
     BUILD,
     ENGINE_EVENTS,

@@ -35,6 +35,9 @@ REPLAY_OF = REPLAY_PREFIX + "of"
 REPLAY_ID = REPLAY_PREFIX + "id"
 REPLAY_BY = REPLAY_PREFIX + "by"
 
+#: Whose webhooks a record of a retry topic waits for: several apps may send the events of one cluster.
+DELIVERED_BY = "rebate-webhook-app"
+
 PARKED_FROM = "rebate-parked-from"
 
 #: What follows from the record and the log alone, whoever folded it, when, and in which version.

@@ -44,6 +44,15 @@ class Topics(Struct, frozen=True):
     user_log_parked: str
     decisions: str
     events: str
+    events_retry_10s: str
+    events_retry_1m: str
+    events_retry_10m: str
+    events_dlt: str
+
+    @property
+    def events_retries(self) -> tuple[str, str, str]:
+        """Return the retry topics of webhooks, the shortest delay first."""
+        return self.events_retry_10s, self.events_retry_1m, self.events_retry_10m
 
     @classmethod
     def of(cls, settings: Settings) -> Topics:
@@ -61,6 +70,10 @@ class Topics(Struct, frozen=True):
             user_log_parked=f"{prefix}rebate-user-log-parked",
             decisions=f"{prefix}rebate-dlq-decisions",
             events=f"{prefix}rebate-events",
+            events_retry_10s=f"{prefix}rebate-events-retry-10s",
+            events_retry_1m=f"{prefix}rebate-events-retry-1m",
+            events_retry_10m=f"{prefix}rebate-events-retry-10m",
+            events_dlt=f"{prefix}rebate-events-dlt",
         )
 
     def specs(self, settings: Settings) -> list[TopicSpec]:
@@ -88,6 +101,11 @@ class Topics(Struct, frozen=True):
             TopicSpec(self.decisions, 1, compacted, "what became of dead letters, by their ids"),
             TopicSpec(self.lines_changelog, count, compacted | kept, "table order_lines"),
             TopicSpec(self.accounts_changelog, count, compacted | kept, "table accounts"),
+            *(
+                TopicSpec(name, count, log | kept, "events whose delivery waits for its next attempt")
+                for name in self.events_retries
+            ),
+            TopicSpec(self.events_dlt, count, log | kept, "events that could not be delivered"),
             TopicSpec(
                 self.rules, 1, compacted, "rule versions that were used, and since when events are told"
             ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from tests.rig.system import System, Worker, ask
@@ -13,7 +12,6 @@ from .conftest import NewSystem
 USERS = [f"user-{number}" for number in range(24)]
 COMMISSION = 1000
 SHARE = 650
-HAND_OVER_SECONDS_MAX = 40.0
 
 
 def order(user: str, number: int = 0) -> dict[str, Any]:
@@ -58,45 +56,3 @@ class TestWorkers:
         system.wait_idle()
         for worker in (first, second):
             assert [estimated(worker, user) for user in USERS] == [(200, SHARE)] * len(USERS)
-
-    def test_a_stopped_workers_partitions_are_handed_over(self, new_system: NewSystem) -> None:
-        """When one of two ends in order or is killed, the other answers for all users, never wrongly."""
-        system: System = new_system()
-        system.send_orders(order(user) for user in USERS)
-        workers = [system.start_worker(), system.start_worker()]
-        for worker in workers:
-            worker.wait_ready()
-        wait_for(lambda: owned(workers[0]) == owned(workers[1]) == 4, 60, "4 of 8 partitions each")
-        system.wait_idle()
-        stays, goes = workers
-        wrong: list[Any] = []
-        done = threading.Event()
-
-        def keep_asking() -> None:
-            while not done.is_set():
-                for user in USERS:
-                    status, amount = estimated(stays, user)
-                    if (status, amount) not in ((200, SHARE), (503, None)):
-                        wrong.append((user, status, amount))
-
-        asking = threading.Thread(target=keep_asking)
-        asking.start()
-        try:
-            assert goes.stop() == 0
-            self._wait_for_all(stays)
-            third = system.start_worker()
-            third.wait_ready()
-            wait_for(lambda: owned(stays) == owned(third) == 4, 60, "4 of 8 partitions each")
-            self._wait_for_all(stays)
-            third.kill()
-            self._wait_for_all(stays)
-        finally:
-            done.set()
-            asking.join()
-        assert wrong == []
-
-    def _wait_for_all(self, worker: Worker) -> None:
-        def all_answered() -> bool:
-            return [estimated(worker, user) for user in USERS] == [(200, SHARE)] * len(USERS)
-
-        wait_for(all_answered, HAND_OVER_SECONDS_MAX, "every user answered by the worker that stays")

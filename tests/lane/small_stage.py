@@ -94,6 +94,7 @@ class Owner:
         )
         self.client_options: Mapping[str, Any] = {"bootstrap_servers": broker}
         self.figures = Figures()
+        self.turn = asyncio.Lock()
         self.lane = PartitionLane(stage, 0, MemoryStore(), self)
         self.ended: asyncio.Future[LaneError] = asyncio.get_running_loop().create_future()
         self.leased = True

@@ -19,14 +19,16 @@ from rebate_app.lane.store import Watermark as Mark
 from .small_stage import Owner, SmallStage, committed_records, owners
 
 TAKEN_OVER_SECONDS_MAX = 8.0  # less than an open transaction lasts (REBATE_TRANSACTION_TIMEOUT)
+WHOLE_SECONDS_MAX = 40.0
 SOON_S = 0.6  # far more than a commit takes
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
-    """Run it in a loop of its own."""
+    """Run it in a loop of its own, within a bound."""
 
     async def whole() -> None:
-        await work()
+        async with asyncio.timeout(WHOLE_SECONDS_MAX):
+            await work()
 
     asyncio.run(whole())
 

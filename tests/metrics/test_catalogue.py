@@ -34,6 +34,7 @@ ALLOWED_LABELS = {
     "store",
     "app_id",
     "limit",
+    "delay",
 }
 #: Prometheus' own, and what aggregation gives.
 ANYWHERE_LABELS = {"le", "job", "instance", "severity"}

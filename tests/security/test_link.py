@@ -170,7 +170,7 @@ class TestLink:
         assert secured.run_acl_commands(printed.stdout) > 20
         missing = place.run(given["worker"], "topics", "verify")
         assert missing.returncode == 78
-        assert missing.stderr.count("is missing") == 10
+        assert missing.stderr.count("is missing") == 15
         refused = place.run(given["importer"], "topics", "create")
         assert refused.returncode == 78
         assert "REBATE_TOPICS=verify" in refused.stderr

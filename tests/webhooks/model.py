@@ -1,0 +1,214 @@
+"""A world for the order of webhooks: logs made of lists, a receiver, time, and crashes at any moment.
+
+Only what a broker and a receiver promise is modelled: what is acknowledged stands in the log; what was not
+may stand there too, also after somebody else has taken over; a request that was sent may arrive, answered or
+not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from rebate_app.lane.chunk import Chunk
+from rebate_app.lane.outbox import Outgoing
+from rebate_app.lane.stage import Record
+from rebate_app.webhooks.copies import Event, Mark, Travel, Undelivered, copy_of, dead_letter_of, mark_of
+from rebate_app.webhooks.deliveries import DELIVERED, NEEDED, UNCLEAR, Attempt, Copy, Plan, Release
+from rebate_app.webhooks.queues import Queues
+from rebate_app.webhooks.window import Window
+from rebate_app.wire.failure_headers import Place, texts_of
+from tests.list_lane import LogRecord
+
+APP = "app"
+EVENTS, RETRIES, DEAD = "events", ("retry-10s", "retry-1m", "retry-10m"), "dlt"
+DELAYS_MS = (10_000, 60_000, 600_000)
+GIVE_UP_MS = 3_000_000
+
+
+class Sent(Struct):
+    """A record that is under way; `place`: where it stands, once it does, acknowledged or not."""
+
+    action: Copy | Mark
+    place: Place | None = None
+
+
+class Session(Struct):
+    """One owner of the partition."""
+
+    queues: Queues
+    windows: dict[str, Window]
+    attempts: list[Attempt]
+    copies: list[Sent]
+
+
+class World:
+    """One partition. Every method is one thing that may happen next."""
+
+    def __init__(self, kept_bytes_max: int = 4_000) -> None:
+        self.now = 1_000_000
+        self.logs: dict[str, list[LogRecord]] = {name: [] for name in (EVENTS, *RETRIES, DEAD)}
+        self.committed = dict.fromkeys((EVENTS, *RETRIES), 0)
+        self.received: list[tuple[bytes, int]] = []  # (user, number of the event), as they arrive
+        self.plan = Plan(EVENTS, RETRIES, APP, GIVE_UP_MS, kept_bytes_max)
+        self.late: list[Outgoing] = []  # copies that a dead worker has sent and that may still arrive
+        self.session = self.take_over()
+
+    # -- the log
+
+    def append(self, out: Outgoing) -> Place:
+        """Write a record."""
+        log = self.logs[out.topic]
+        log.append(LogRecord(out.topic, 0, len(log), out.timestamp_ms, out.key, out.value, out.headers))
+        return Place(out.topic, 0, len(log) - 1)
+
+    def happen(self, user: bytes) -> None:
+        """Something happens to a user."""
+        number = len(self.logs[EVENTS])
+        self.append(Outgoing(EVENTS, user, str(number).encode(), self.now))
+
+    # -- the worker
+
+    def take_over(self) -> Session:
+        """Begin as a new owner does: restore what waits from the committed offsets on, then read on."""
+        queues = Queues(self.plan, lambda: self.now)
+        for topic in RETRIES:
+            for record in self.logs[topic][self.committed[topic] :]:
+                queues.restore(record)
+        windows = {topic: Window(topic, 0, offset) for topic, offset in self.committed.items()}
+        self.session = Session(queues, windows, [], [])
+        queues.begin(self.committed[EVENTS])
+        self.act()
+        return self.session
+
+    def act(self) -> None:
+        """Do at once what needs nobody else."""
+        for action in self.session.queues.take_actions():
+            if isinstance(action, Release):
+                self.session.windows[action.place.topic].release(action.place.offset)
+            elif isinstance(action, Attempt):
+                self.session.attempts.append(action)
+            else:
+                self.session.copies.append(Sent(action))
+
+    def read(self, topic: str) -> bool:
+        """Take the next record of a topic, if there is one and it is due."""
+        window = self.session.windows[topic]
+        log = self.logs[topic]
+        if window.expected < len(log):
+            end = window.expected + 1
+            window.add(Chunk(topic, 0, window.expected, end, end, [log[window.expected]]))
+        if not window.waiting:
+            return False
+        record = window.waiting[0]
+        if topic in RETRIES:
+            judged = self.session.queues.judge(record)
+            if judged == UNCLEAR or (judged == NEEDED and self.due_at(record) > self.now):
+                return False
+        self.session.queues.arrived(window.take())
+        self.act()
+        return True
+
+    def due_at(self, record: Record) -> int:
+        """Return when a copy is due."""
+        return record.timestamp + DELAYS_MS[RETRIES.index(record.topic)]
+
+    def answer(self, index: int, outcome: str) -> None:
+        """Let the receiver answer a request that is under way."""
+        attempt = self.session.attempts.pop(index % len(self.session.attempts))
+        if outcome == DELIVERED:
+            self.receive(attempt)
+        self.session.queues.finished(attempt.delivery, outcome, "status-500")
+        self.act()
+
+    def receive(self, attempt: Attempt) -> None:
+        """Let a request arrive."""
+        assert attempt.event.key is not None
+        self.received.append((attempt.event.key, int(attempt.event.value)))
+
+    def acknowledge(self, index: int) -> None:
+        """Let a copy that is under way arrive, or if it has, let the broker acknowledge it."""
+        index %= len(self.session.copies)
+        sent = self.session.copies[index]
+        if sent.place is None:
+            sent.place = self.append(self.written(sent.action))
+            return
+        del self.session.copies[index]
+        if isinstance(sent.action, Copy):
+            self.session.queues.copied(sent.action.delivery, sent.place)
+        self.act()
+
+    def written(self, action: Copy | Mark) -> Outgoing:
+        """Return the record of an action."""
+        if isinstance(action, Mark):
+            return mark_of(action, RETRIES[-1], 0, APP, self.now)
+        if action.reason:
+            why = Undelivered(action.reason, APP, "1", "w")
+            return dead_letter_of(action.event, action.travel, why, DEAD, self.now)
+        return copy_of(action.event, action.travel, RETRIES[action.level], APP, self.now)
+
+    def commit(self) -> None:
+        """Commit where the worker is."""
+        self.committed = {topic: window.position for topic, window in self.session.windows.items()}
+
+    def crash(self, arrived: Sequence[bool]) -> None:
+        """End the worker; of what is under way some arrives at once, some later, some never."""
+        told = iter([*arrived, *([False] * 1_000)])
+        for attempt in self.session.attempts:
+            if next(told):
+                self.receive(attempt)
+        for sent in self.session.copies:
+            if sent.place is None and next(told):
+                self.append(self.written(sent.action))
+            elif sent.place is None and next(told):
+                self.late.append(self.written(sent.action))
+        self.take_over()
+
+    def arrive_late(self) -> None:
+        """Let a copy of a dead worker arrive, long after its successor has begun."""
+        if self.late:
+            self.append(self.late.pop())
+
+    def drain(self) -> None:
+        """Let everything succeed until nothing is left to do; AssertionError if it never ends."""
+        for _ in range(20_000):
+            while self.session.attempts:
+                self.answer(0, DELIVERED)
+            while self.session.copies:
+                self.acknowledge(0)
+            read = [self.read(topic) for topic in (*RETRIES, EVENTS)]
+            if any(read):
+                continue
+            heads = [w.waiting[0] for t, w in self.session.windows.items() if t in RETRIES and w.waiting]
+            if not heads:
+                break
+            self.now = max(self.now, min(map(self.due_at, heads)))
+        assert not len(self.session.queues), "something is left"
+        self.commit()
+        assert self.committed == {topic: len(self.logs[topic]) for topic in self.committed}
+
+    # -- what has to hold
+
+    def given_up(self) -> set[int]:
+        """Return the numbers of the events that are dead letters."""
+        return {int(texts_of(r.headers)["rebate-error-offset"]) for r in self.logs[DEAD]}
+
+    def check(self) -> None:
+        """Every event has arrived or is a dead letter, and first arrivals are in order per user."""
+        given_up = self.given_up()
+        users: dict[bytes, list[int]] = {}
+        for user, number in self.received:
+            seen = users.setdefault(user, [])
+            if number not in seen and number not in given_up:
+                seen.append(number)
+        for record in self.logs[EVENTS]:
+            assert record.key is not None
+            assert record.offset in given_up or record.offset in users[record.key]
+        for seen in users.values():
+            assert seen == sorted(seen), seen
+
+
+def event(text: bytes = b"{}") -> tuple[Event, Travel]:
+    """Return an event and its travel, for tests of formats."""
+    return Event(b"u1", text, (("theirs", b"1"),)), Travel(Place(EVENTS, 0, 7), 5, 2, 3, "status-500")
