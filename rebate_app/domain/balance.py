@@ -67,3 +67,39 @@ def line_buckets(amounts: Amounts, day: int) -> dict[str, int]:
         "available": settled if released else 0,
         "held": held,
     }
+
+
+#: estimated, confirmed, held, available
+Sums = tuple[int, int, int, int]
+
+
+def sums_on(head: Head, day: int) -> Sums:
+    """Return the account on that day, without its dates and lines."""
+    estimated, held, confirmed, available = head.estimated, head.held, 0, 0
+    for on, (change_estimated, change_held, _) in head.later.items():
+        if on <= day:
+            estimated += change_estimated
+            held += change_held
+    for from_day, by_release in head.settled.items():
+        if from_day <= day:
+            for release_on, amount in by_release.items():
+                if release_on <= day:
+                    available += amount
+                else:
+                    confirmed += amount
+    return estimated, confirmed, held, available
+
+
+def sums_without(sums: Sums, was: Amounts, becomes: Amounts, day: int) -> Sums:
+    """Return what the sums were before a share turned from one into the other."""
+    estimated, confirmed, held, available = sums
+    for amounts, sign in ((was, 1), (becomes, -1)):
+        e, h, s = amounts.at(day)
+        estimated += sign * e
+        held += sign * h
+        if amounts.release_on is not None:
+            if amounts.release_on <= day:
+                available += sign * s
+            else:
+                confirmed += sign * s
+    return estimated, confirmed, held, available

@@ -13,6 +13,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from .account import AccountLine, Contribution, Effective, Head, chain_of, sender_of, worth_of
+from .balance import sums_on, sums_without
 from .calendar import day_of
 from .ledger import NOTHING, Amounts, Entry, kind_of
 from .messages import BonusTarget, LineTarget
@@ -227,16 +228,14 @@ def line_was(record: AccountLine, held: Effective | None) -> LineWas:
         record.role,
         0 if held is None or bought else len(chain_of(held[0])),
         bought,
-        closed_why(held) if record.counted == CLOSED else "",
+        closed_why(held) if held is not None and record.counted == CLOSED else "",
         record.counted,
         record.counted_day,
     )
 
 
-def closed_why(held: Effective | None) -> str:
+def closed_why(held: Effective) -> str:
     """Return why the line is closed, a key of CLOSED_WHY; "" when it is not."""
-    if held is None:
-        return ""
     worth = worth_of(held[1])
     if worth.punished == CONFIRMED:
         return PUNISHED
@@ -262,44 +261,10 @@ def balance_event(user_id: str, head: Head, change: Change) -> BalanceEvent:
     """Return what has changed, which may be nothing; `head` holds everything that was posted."""
     entry = change.entry
     day = day_of(entry.at)
-    after = _sums_on(head, day)
+    after = sums_on(head, day)
     for was, becomes in change.behind or ():
-        after = _without(after, was, becomes, day)
-    before = _without(after, change.was, change.becomes, day)
+        after = sums_without(after, was, becomes, day)
+    before = sums_without(after, change.was, change.becomes, day)
     for was, becomes in change.more or ():
-        before = _without(before, was, becomes, day)
+        before = sums_without(before, was, becomes, day)
     return BalanceEvent(user_id, change.version, Buckets(*before), Buckets(*after), entry)
-
-
-#: estimated, confirmed, held, available
-Sums = tuple[int, int, int, int]
-
-
-def _sums_on(head: Head, day: int) -> Sums:
-    estimated, held, confirmed, available = head.estimated, head.held, 0, 0
-    for on, (change_estimated, change_held, _) in head.later.items():
-        if on <= day:
-            estimated += change_estimated
-            held += change_held
-    for from_day, by_release in head.settled.items():
-        if from_day <= day:
-            for release_on, amount in by_release.items():
-                if release_on <= day:
-                    available += amount
-                else:
-                    confirmed += amount
-    return estimated, confirmed, held, available
-
-
-def _without(sums: Sums, was: Amounts, becomes: Amounts, day: int) -> Sums:
-    estimated, confirmed, held, available = sums
-    for amounts, sign in ((was, 1), (becomes, -1)):
-        e, h, s = amounts.at(day)
-        estimated += sign * e
-        held += sign * h
-        if amounts.release_on is not None:
-            if amounts.release_on <= day:
-                available += sign * s
-            else:
-                confirmed += sign * s
-    return estimated, confirmed, held, available

@@ -80,8 +80,6 @@ class Queues:
         """Iterate over all events that are not done."""
         return iter(self._known.values())
 
-    # -- before anything is delivered
-
     def restore(self, record: Record) -> None:
         """Learn of a record of a retry topic, from where the group is to the end."""
         told = read_copy(record, self._plan.app)
@@ -110,8 +108,6 @@ class Queues:
         self._through = {line: offset for line, offset in self._through.items() if offset >= next_offset}
         for line in list(self._lines):
             self._advance(line)
-
-    # -- what happens
 
     def judge(self, record: Record) -> str:
         """Return whether a record of a retry topic has anything to wait for, NEEDED or STALE.
@@ -166,8 +162,6 @@ class Queues:
         if event is not None:
             self._keep(delivery, event)
         self._advance(delivery.line)
-
-    # -- how it goes on
 
     def _line(self, key: bytes | None, origin: Place) -> Line:
         return key if key is not None and origin.topic == self._plan.events else origin
