@@ -93,7 +93,7 @@ class LanePlacement:
             for url, topics in self._app.assignor.changelog_distribution.items()
         }
         restoring = [
-            Restoring(lane.stage.source, lane.partition, *lane.restore_progress)
+            Restoring(lane.stage.source, lane.partition, lane.restoring.position, lane.restoring.end)
             for lane in self._lane.partitions.values()
             if lane.state != RUNNING
         ]
@@ -110,11 +110,7 @@ class LanePlacement:
             return False, str(self._lane.halted)
         restoring = [lane for lane in self._lane.partitions.values() if lane.state != RUNNING]
         if restoring:
-            done = [
-                f"{lane.name} at {lane.restore_progress[0]} of {lane.restore_progress[1]}"
-                for lane in restoring
-            ]
-            return False, "restoring " + ", ".join(sorted(done)[:8])
+            return False, "restoring " + ", ".join(sorted(str(lane.restoring) for lane in restoring)[:8])
         if not self._lane.settled:
             return False, "joining the consumer group"
         if not self._lane.lease_holds():

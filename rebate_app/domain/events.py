@@ -228,16 +228,14 @@ def line_was(record: AccountLine, held: Effective | None) -> LineWas:
         record.role,
         0 if held is None or bought else len(chain_of(held[0])),
         bought,
-        closed_why(held) if record.counted == CLOSED else "",
+        closed_why(held) if held is not None and record.counted == CLOSED else "",
         record.counted,
         record.counted_day,
     )
 
 
-def closed_why(held: Effective | None) -> str:
+def closed_why(held: Effective) -> str:
     """Return why the line is closed, a key of CLOSED_WHY; "" when it is not."""
-    if held is None:
-        return ""
     worth = worth_of(held[1])
     if worth.punished == CONFIRMED:
         return PUNISHED

@@ -127,7 +127,7 @@ class LaneRecovery(Service):
 
     def stats(self) -> Mapping[str, Any]:
         """Return restore progress by partition."""
-        return {lane.name: lane.restore_progress for lane in self.app.lane.partitions.values()}
+        return {lane.name: str(lane.restoring) for lane in self.app.lane.partitions.values()}
 
 
 class LaneTableManager(TableManager):

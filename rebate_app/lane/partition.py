@@ -24,6 +24,7 @@ from .patience import Patience, Standstill
 from .ports import LaneEnvironment
 from .producers import PartitionProducers
 from .restore import RestoreStalledError, restore
+from .restoring import RestoreProgress
 from .source_check import check_source
 from .stage import Record, Stage
 from .store import WATERMARK_KEY, Overlay, Store, StoreDamagedError, Watermark, encode_watermark
@@ -47,7 +48,7 @@ class PartitionLane:
         self.position = 0  # of the source: everything before it is held by the store
         self.stable_end = 0
         self.whole = False  # whether the store is at a watermark: it may answer, marked stale
-        self.restore_progress = (0, 0)
+        self.restoring = RestoreProgress(self.name)
         self._environment = environment
         settings = environment.settings
         self._producers = PartitionProducers(
@@ -91,6 +92,7 @@ class PartitionLane:
         self._fault("fenced")
         self.whole = False
         self._warm.clear()
+        self.restoring.begin()
         restored = await restore(
             self._environment.client_options,
             self.stage.changelog,
@@ -126,7 +128,7 @@ class PartitionLane:
         self._environment.fault_point(point)
 
     def _progress(self, position: int, end: int) -> None:
-        self.restore_progress = (position, end)
+        self.restoring.note(position, end)
         self._fault("restoring")
 
     async def _check_source(self) -> None:

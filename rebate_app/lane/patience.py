@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 
 from .failures import BrokerGoneError
 
@@ -42,13 +43,14 @@ class Patience:
 class Standstill:
     """For how long there has been work to do and no progress in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._seen: object = None
-        self._moved_at = time.monotonic()
+        self._moved_at = clock()
 
     def seconds(self, progress: object, *, has_work: bool) -> float:
         """Note how far the work is, and return for how long it has been there; 0 without work."""
-        now = time.monotonic()
+        now = self._clock()
         if not has_work or progress != self._seen:
             self._seen, self._moved_at = progress, now
         return now - self._moved_at

@@ -44,8 +44,7 @@ def read_lane(lane: Lane) -> Iterator[Sample]:
 def _read_partition(lane: Lane, topic: str, number: int, partition: PartitionLane) -> Iterator[Sample]:
     behind = max(0, lane.stable_end(topic, number) - partition.position)
     yield Sample(LAG, (topic, number), behind)
-    position, end = partition.restore_progress
-    remaining = 0 if partition.state == RUNNING else max(0, end - position)
+    remaining = 0 if partition.state == RUNNING else partition.restoring.remaining
     yield Sample(RESTORE_REMAINING, (table_of(partition), number), remaining)
     committed = lane.committed_offset(topic, number)
     if committed is not None:

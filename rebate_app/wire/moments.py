@@ -108,7 +108,6 @@ def format_date(days: int) -> str:
 
 
 @lru_cache(maxsize=MOMENTS_KEPT_MAX)
-@lru_cache(maxsize=4_096)  # what is sent tells of records of the same milliseconds
 def format_moment(us: int) -> str:
     """Return microseconds UTC as RFC 3339 in +08:00, with a fraction only if there is one; total."""
     days, rest = divmod(us + BEIJING_OFFSET_US, DAY_US)

@@ -24,6 +24,7 @@ from tests.rig.system import System, Worker, ask
 from tests.rig.waiting import wait_for
 
 from .checking import sent_twice
+from .conftest import FULL
 
 PARTS, PART = 40, 10
 SECONDS_MAX = 120.0
@@ -35,7 +36,10 @@ REPLICATED = {
     "REBATE_TRANSACTION_TIMEOUT": "4",
 }
 
-pytestmark = pytest.mark.chaos
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.skipif(not FULL, reason="three nodes beside the other brokers: with `make chaos`"),
+]
 
 
 @pytest.fixture

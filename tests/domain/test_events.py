@@ -11,16 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
+from agents.accounts import AccountsStage, AccountsWork
 from agents.telling import Telling
 from rebate_app.domain.account import Head
 from rebate_app.domain.balance import balance_on
 from rebate_app.domain.calendar import DAY_US, day_of
 from rebate_app.domain.events import CLOSED_WHY
+from rebate_app.lane.outbox import Outbox
+from rebate_app.lane.stage import Record
+from rebate_app.lane.store import Overlay
 from rebate_app.wire.events import (
     BalanceChanged,
     Buckets,
+    DeadLetterOpened,
     Event,
     LineAttributed,
     LineClawedBack,
@@ -32,9 +37,10 @@ from rebate_app.wire.moments import format_moment, parse_moment
 from tables.accounts import HEAD
 from tests.list_lane import ACCOUNTS, LINES, TOPICS, ListLane, LogRecord, at_random
 from tests.oracle import make_feed, shuffle_with_repeats
+from tests.oracle.written import moment
 
 from .story import PAID, RECEIVED, RULES, SETTLED, bind, know, profile, punish, refund, snapshot, told
-from .world import NOW_US, Document, World, book_of
+from .world import NOW_US, Document, World, book_of, us
 
 PARTITIONS = 2
 
@@ -168,6 +174,15 @@ class TestBalances:
         assert (cause.kind, cause.role, cause.reason) == ("estimate", "buyer", "snapshot-paid")
         assert len(balances(events_in(world.lane))["boss"]) == 1
 
+    def test_what_is_not_released_yet_is_confirmed(self) -> None:
+        """Both sides are as of the moment of the record: before the release day money is confirmed."""
+        world = told(PAID)
+        world.take([SETTLED, refund("success", "2026-01-11", 700)], us(moment("2026-01-12")))
+        events = balances(events_in(world.lane))["u1"]
+        assert [event.after.confirmed for event in events][-1] == 540
+        assert events[-1].after == right(world.head("u1"), events[-1].at)
+        assert all(event.after.available == 0 for event in events)
+
     def test_what_comes_to_nothing_is_not_told(self) -> None:
         """A line that is paid and closed within one chunk changes no balance; its turns are told."""
         world = told()
@@ -195,6 +210,53 @@ class TestBalances:
         assert event.before.estimated == 650 * new[0]
         assert event.after.estimated == 650 * (new[-1] + 1)
         assert event.version == new[-1] + 1
+
+
+class BuggyWork(AccountsWork):
+    """Does everything, and then raises, on records of the users `bad` and `worse`."""
+
+    def take(self, record: Record) -> None:
+        """Take one record, or fail on it when all is done."""
+        super().take(record)
+        if record.key in (b"bad", b"worse"):
+            raise ZeroDivisionError
+
+    def successor(self, overlay: Overlay, outbox: Outbox) -> AccountsWork:
+        """Return work that fails likewise."""
+        after = super().successor(overlay, outbox)
+        after.__class__ = BuggyWork
+        return after
+
+
+class BuggyStage(AccountsStage, frozen=True):
+    """Stage 2 with our bug in it."""
+
+    def work(self, overlay: Overlay, outbox: Outbox) -> AccountsWork:
+        """Return the work that fails."""
+        return BuggyWork(self, overlay, outbox)
+
+
+class TestOurBugs:
+    """What was rolled back is not told, and what was folded again is told once."""
+
+    def test_nobody_hears_of_what_was_undone(self) -> None:
+        """Two bugs among one chunk: others are told as if they had not been, and of each letter once."""
+        world = told(people=(), partitions=1)
+        for line, user_id in enumerate(("u1", "bad", "u1", "u2", "bad", "worse", "u1")):
+            document = snapshot("paid", "2026-01-04", 1_000, line=f"taobao:L{line}", user=user_id)
+            world.lane.send_order(document, NOW_US)
+            world.lane.run_all([(LINES, 0, 1)])
+        stage = world.lane.stages[ACCOUNTS]
+        world.lane.stages[ACCOUNTS] = BuggyStage(**asdict(stage))
+        at_once(world)
+        events = events_in(world.lane)
+        changed = balances(events)
+        money = {user: [(e.before.estimated, e.after.estimated) for e in of] for user, of in changed.items()}
+        assert money == {"u1": [(0, 1_950)], "u2": [(0, 650)]}
+        assert kinds(world, "u1") == ["line.attributed"] * 3
+        letters = [event.user_id for event in events if isinstance(event, DeadLetterOpened)]
+        assert sorted(map(str, letters)) == ["bad", "worse"]
+        assert kinds(world, "bad") == kinds(world, "worse") == ["dead-letter.opened"]
 
 
 def since(world: World, since_ms: int) -> None:
