@@ -46,7 +46,7 @@ FATAL_WITHIN_S = 5.0
 HALTED_S = 5.0
 #: What a chunk makes is mostly no garbage in cycles, and what a worker keeps is no garbage at all: the
 #: default (after 700 objects) looks at everything again and again.
-COLLECT_AFTER = (50_000, 20, 100)
+COLLECT_AFTER = (100_000, 50, 50)
 CONNECT_S = 1.0
 
 log = logging.getLogger(__name__)

@@ -235,13 +235,13 @@ class TestConnection:
             {
                 "REBATE_SASL_MECHANISM": "SCRAM-SHA-512",
                 "REBATE_SASL_USERNAME": "app",
-                "REBATE_SASL_PASSWORD": "secret",
+                "REBATE_SASL_PASSWORD": "open sesame",
             }
         )
         options = client_options(settings)
         assert options["security_protocol"] == "SASL_PLAINTEXT"
-        assert (options["sasl_plain_username"], options["sasl_plain_password"]) == ("app", "secret")
-        assert "secret" not in repr(settings)
+        assert (options["sasl_plain_username"], options["sasl_plain_password"]) == ("app", "open sesame")
+        assert "open sesame" not in repr(settings)
 
     def test_sasl_without_a_user_is_a_fault_of_the_settings(self) -> None:
         """A missing user is said before anybody is asked for anything."""
