@@ -41,11 +41,12 @@ class RecordKind(Generic[R]):
 class ChunkRecords:
     """The records that a chunk has touched, decoded; `flush` writes those that changed to the overlay."""
 
-    __slots__ = ("_changed", "_loaded", "_overlay")
+    __slots__ = ("_changed", "_known", "_loaded", "_overlay")
 
     def __init__(self, overlay: Overlay) -> None:
         self._overlay = overlay
         self._loaded: dict[bytes, object] = {}
+        self._known: dict[bytes, bytes] = {}  # how a loaded record is stored: asking again costs a read
         self._changed: dict[bytes, None] = {}  # a set that keeps its order, so that chunks are repeatable
 
     def get(self, kind: RecordKind[R], key: bytes) -> R | None:
@@ -62,14 +63,14 @@ class ChunkRecords:
 
     def _load(self, kind: RecordKind[R], key: bytes) -> object | None:
         overlay = self._overlay
-        loaded = overlay.decoded.pop(key, None)
-        if loaded is None:
-            loaded = overlay.warm.records.pop(key, None)
-        if loaded is None:
-            loaded = kind.read(overlay, key)
-        if loaded is not None:
-            self._loaded[key] = loaded
-        return loaded
+        touched = overlay.decoded.pop(key, None) or overlay.warm.records.pop(key, None)
+        if touched is None:
+            value = overlay.get(key)
+            if value is None:
+                return None
+            touched = kind.decode(value), value
+        self._loaded[key], self._known[key] = touched
+        return touched[0]
 
     def note(self, key: bytes) -> None:
         """Note that a record which was looked at has been changed."""
@@ -86,12 +87,13 @@ class ChunkRecords:
 
     def flush(self) -> None:
         """Encode what was changed or added, and hand on what differs from what is stored."""
-        overlay, loaded = self._overlay, self._loaded
+        put, loaded, known = self._overlay.put, self._loaded, self._known
         for key in self._changed:
             if key in loaded:
                 value = encode(loaded[key])
-                if value != overlay.get(key):
-                    overlay.put(key, value)
-        overlay.decoded.update(loaded)
-        self._loaded = {}
+                if value != known.get(key):
+                    put(key, value)
+                    known[key] = value
+        self._overlay.decoded.update({key: (record, known[key]) for key, record in loaded.items()})
+        self._loaded, self._known = {}, {}
         self._changed.clear()

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 from msgspec import Struct
 from msgspec.json import Decoder, encode
 
-from .warm import Taken, Warm
+from .warm import Decoded, Taken, Warm
 
 WATERMARK_KEY = b"!"
 
@@ -208,7 +208,7 @@ class Overlay:
         self._read = base.get
         self.warm = Warm() if warm is None else warm
         self.changes: dict[bytes, bytes | None] = {}
-        self.decoded: dict[bytes, object] = {}
+        self.decoded: Decoded = {}
         self.taken: Taken = {}
 
     def go_back(self, changes: Mapping[bytes, bytes | None]) -> None:

@@ -16,12 +16,14 @@ VALUES_MAX = 16_000  # source values of one partition, about 0.5 KB each
 
 #: A source value that was taken → under which key, and the earliest timestamp (ms) at which it was.
 Taken = dict[bytes, tuple[bytes, int]]
+#: Record key → the decoded record, and the value as it is stored.
+Decoded = dict[bytes, tuple[object, bytes]]
 
 
 class Touched(Protocol):
     """A chunk's overlay, as far as it concerns us."""
 
-    decoded: dict[bytes, object]
+    decoded: Decoded
     taken: Taken
 
 
@@ -31,7 +33,7 @@ class Warm:
     __slots__ = ("records", "taken")
 
     def __init__(self) -> None:
-        self.records: dict[bytes, object] = {}
+        self.records: Decoded = {}
         self.taken: Taken = {}
 
     def keep(self, chunk: Touched) -> None:
@@ -47,7 +49,7 @@ class Warm:
         self.taken.clear()
 
 
-def _shorten(kept: dict[bytes, object] | Taken, most: int) -> None:
+def _shorten(kept: Decoded | Taken, most: int) -> None:
     """Drop the oldest ones: a dictionary keeps the order in which keys came."""
     for key in list(islice(kept, max(len(kept) - most, 0))):
         del kept[key]
