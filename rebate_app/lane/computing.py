@@ -16,8 +16,8 @@ from .outbox import Outbox
 from .stage import Record, Session, Stage
 from .store import Overlay, StoreDamagedError
 
-SLICE_S = 0.003
-SLICES_MAX = 10  # what is decided in 30 ms is encoded in about 5
+SLICE_S = 0.001  # a request takes a few turns of the loop, so it waits for as many slices
+SLICES_MAX = 20  # what is decided in 20 ms is encoded in about 4
 LOOK_EVERY = 16  # records, below a millisecond: looking at the clock after each one costs, too
 
 
