@@ -17,7 +17,7 @@ from .stage import Record, Session, Stage
 from .store import Overlay, StoreDamagedError
 
 SLICE_S = 0.001  # a request takes a few turns of the loop, so it waits for as many slices
-SLICES_MAX = 20  # what is decided in 20 ms is encoded in about 4
+SLICES_MAX = 40  # what is decided in 40 ms is encoded in about 8
 LOOK_EVERY = 16  # records, below a millisecond: looking at the clock after each one costs, too
 
 

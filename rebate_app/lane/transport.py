@@ -21,7 +21,7 @@ from msgspec.json import encode
 
 from .chunk import Chunk, read_record
 
-FETCH_MAX_WAIT_MS = 30  # Faust hard-codes 1,500, which stalls busy partitions behind idle ones; 10 costs polls
+FETCH_MAX_WAIT_MS = 30  # Faust hard-codes 1,500, which stalls the busy behind the idle; 10 costs polls
 FETCH_BYTES_MAX = 4 * 1_048_576
 POLL_S = 0.5
 
