@@ -24,8 +24,9 @@ class ReadRecord(Struct, gc=False):
 
 def read_record(tp: Any, parsed: Any) -> ReadRecord:
     """Return what was parsed from a batch as a record; in place of aiokafka's `_consumer_record`."""
+    headers = parsed.headers or ()  # one list less for the collector
     return ReadRecord(
-        tp.topic, tp.partition, parsed.offset, parsed.timestamp, parsed.key, parsed.value, parsed.headers or ()
+        tp.topic, tp.partition, parsed.offset, parsed.timestamp, parsed.key, parsed.value, headers
     )
 
 
