@@ -34,6 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if SEED_GIVEN is not None and config.getoption("hypothesis_seed") is None:
         config.option.hypothesis_seed = SEED_GIVEN
     signal.signal(signal.SIGTERM, _interrupted)
+    # Started in the background, the suite has SIGINT ignored, and so would have all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _interrupted(_number: int, _frame: FrameType | None) -> None:
