@@ -136,10 +136,17 @@ def merge(state: LineState, fact: OrderFact, at: int) -> faults.Fault | bool:
         outcome = _merge_claim(state, fact)
         moment, kind = (fact.user_id, 0, 0, 0), "claim"
     if outcome is True:
-        state.timeline.append((at, kind, *moment))
-        if len(state.timeline) > TIMELINE_MAX:
-            del state.timeline[:-TIMELINE_MAX]
+        _tell(state.timeline, (at, kind, *moment))
     return outcome
+
+
+def _tell(timeline: list[Moment], moment: Moment) -> None:
+    """Keep what was said, unless it says what the last one did: networks touch rows that do not change."""
+    if timeline and timeline[-1][1:] == moment[1:]:
+        return
+    timeline.append(moment)
+    if len(timeline) > TIMELINE_MAX:
+        del timeline[:-TIMELINE_MAX]
 
 
 def _merge_snapshot(state: LineState, snapshot: Snapshot) -> faults.Fault | bool:

@@ -78,6 +78,13 @@ class TestLinesKeep:
         state = filled([Refund("jd:1", "s", "open", n, n) for n in range(100)])
         assert len(state.timeline) == 40
 
+    def test_what_says_nothing_new_is_kept_once(self) -> None:
+        """A network that touches a row again and again does not push out what happened before."""
+        facts: list[OrderFact] = [Refund("jd:1", "s", "open", 5, n) for n in range(100)]
+        state = filled([*facts, Refund("jd:1", "s", "success", 5, 100), Refund("jd:1", "s", "open", 5, 101)])
+        assert [moment[2] for moment in state.timeline] == ["open s", "success s", "open s"]
+        assert state.suits["s"] == (101, 0, 5)
+
     def test_a_line_that_is_full_goes_on(self) -> None:
         """The refused fact is a dead letter, and the next known suit still counts."""
         suits = [refund("open", "2026-01-20", 1, f"s{n}") for n in range(SUITS_MAX)]
