@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
+import uvloop
+
 END_OF_HEAD = b"\r\n\r\n"
 LENGTH = b"content-length: "
 
@@ -116,7 +118,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     given = parser.parse_args()
     paths = given.paths.read_text(encoding="utf-8").split()
-    found = asyncio.run(
+    found = uvloop.run(
         ask_for(given.port, paths, connections=given.connections, rate=given.rate, seconds=given.seconds)
     )
     print(json.dumps(found))

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from itertools import count, islice
 
+import uvloop
 from aiokafka import AIOKafkaProducer
 
 from .facts import fact_again, life
@@ -69,7 +70,7 @@ def main() -> None:
     given = parser.parse_args()
     wanted = int(given.rate * given.seconds) + DRAWN
     rows = recurring(given.lines, given.first) if given.lines else life(wanted, first=given.first)
-    print(json.dumps(asyncio.run(keep(given.broker, given.topic, rows, given.rate, given.seconds))))
+    print(json.dumps(uvloop.run(keep(given.broker, given.topic, rows, given.rate, given.seconds))))
 
 
 if __name__ == "__main__":

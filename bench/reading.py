@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import uvloop
 from aiokafka import AIOKafkaProducer
 
 from rebate_app.lane.batches import partition_of
@@ -47,12 +48,12 @@ def fill(run: Run, worker: OurWorker, count: int, *, first: int = 0, feed: str =
 
 def pour_orders(run: Run, rows: Iterable[Row], before_commit: Callable[[], None] = nothing) -> None:
     """Write rows to `order_topic`, all at once."""
-    asyncio.run(pour(run.place.broker, run.topics.orders, PARTITIONS, rows, before_commit))
+    uvloop.run(pour(run.place.broker, run.topics.orders, PARTITIONS, rows, before_commit))
 
 
 def begin(run: Run) -> None:
     """Write the profiles."""
-    asyncio.run(pour(run.place.broker, run.topics.user_log, PARTITIONS, people()))
+    uvloop.run(pour(run.place.broker, run.topics.user_log, PARTITIONS, people()))
 
 
 @contextmanager
@@ -85,7 +86,7 @@ def latency(where: Place, *, seconds: float, rate: float = 500.0, store: str = "
         worker.wait_ready()
         fill(run, worker, 20_000)
         with _stream(run, rate, seconds, 50_000) as stream:
-            took = asyncio.run(_probe(run, worker, seconds - 1))
+            took = uvloop.run(_probe(run, worker, seconds - 1))
             paced = answer(stream, seconds + 60)
         took.sort()
         return {
