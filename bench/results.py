@@ -19,7 +19,7 @@ from .process import CHECKOUT
 from .targets import verdicts
 
 RESULTS = HERE / "results"
-PACKAGES = ("faust-streaming", "aiokafka", "msgspec", "rocksdict", "orjson", "aiohttp")
+PACKAGES = ("faust-streaming", "aiokafka", "msgspec", "rocksdict", "orjson", "aiohttp", "uvloop")
 
 
 def surroundings() -> dict[str, Any]:

@@ -90,6 +90,15 @@ TARGETS = [
         for row in ("growth", "growth-rocksdb")
         for kind in ("new", "known")
     ),
+    *(
+        Target("soak", f"{says} (1: yes)", _at("verdicts", name), 1, True)
+        for name, says in (
+            ("rss_levels_off", "memory levels off"),
+            ("files_level_off", "files level off"),
+            ("descriptors_level_off", "descriptors level off"),
+            ("lag_bounded", "lag is bounded"),
+        )
+    ),
 ]
 
 

@@ -63,7 +63,7 @@ class ChunkRecords:
 
     def _load(self, kind: RecordKind[R], key: bytes) -> object | None:
         overlay = self._overlay
-        touched = overlay.decoded.pop(key, None) or overlay.warm.records.pop(key, None)
+        touched = overlay.decoded.pop(key, None) or overlay.warm.records.pop(key)
         if touched is None:
             value = overlay.get(key)
             if value is None:
