@@ -173,7 +173,8 @@ class RebateWorkerApp(faust.App):
             await asyncio.wait_for(self.lane.thread.ask(lambda consumer: consumer.stop()), FATAL_WITHIN_S / 2)
         except Exception as error:  # noqa: BLE001 - it ends in any case
             log.warning("not everything ended in order: %r", error)
-        leave(code)
+        finally:
+            leave(code)  # also when Faust, whose consumer is gone, cancels this and would end with 1
 
     async def stop(self) -> None:
         """Stop in order, within the bound: what hangs, and a second signal, ends it with exit code 75."""
