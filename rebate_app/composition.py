@@ -59,45 +59,61 @@ def create_app(settings: Settings | None = None, *, make_stages: MakeStages = st
     app = RebateWorkerApp(settings=settings, rules=rules, **_faust_settings(settings))
     failures = _failure_policy(settings, topics, rules)
     stages = list(make_stages(settings, rules, failures, lambda: app.first_start.since_ms))
-    ours = {stage.source: stage for stage in stages if isinstance(stage, OrderLinesStage | AccountsStage)}
     app.stores = StoreFolder(settings) if settings.store == "rocksdb" else None
     app.lane = Lane(settings, options, stages, fatal=app.fatal, new_store=app.stores or new_memory_store)
     placement = LanePlacement(app, app.lane, settings, topics)
-    figures = app.lane.figures
-    figures.read_from(lambda: read_worker(app, placement, settings))
-    figures.read_from(lambda: read_lane(app.lane))
     app.open_letters = OpenLetters(settings)
-    figures.read_from(app.open_letters.read)
     app.transport = LaneTransport(app.conf.broker_consumer, app)
     app.lane.use_thread(lambda: app.consumer.thread)
     tables.declare.declare(app, settings, topics)
-    app.webhooks = (
-        Courier(settings, topics, app.lane, app.events_from, app_version())
-        if settings.webhook_url
-        else Passing(topics, app.lane)
-    )
+    app.webhooks = _webhooks(app, settings, topics)
     app.lane.companion = app.webhooks
-    figures.read_from(app.webhooks.read)
+    _read_figures(app, placement)
     agents.attach.attach(app, app.lane, settings, app.webhooks)
     app.order_service = OrderService(settings)
-    attach_web(
-        app,
-        Api(
-            placement=placement,
-            sender=app.order_service,
-            clock=wall_clock_us,
-            topics=topics,
-            rules=rules,
-            user_id_fields=settings.user_id_fields,
-            own_url=settings.own_url,
-            figures=figures,
-            office=Office(settings),
-            rehearse=lambda source, store, record: rehearse(ours[source], store, record),
-        ),
+    attach_web(app, _api(app, placement, topics, stages))
+    _quieten_loggers()
+    return app
+
+
+def _webhooks(app: RebateWorkerApp, settings: Settings, topics: Topics) -> Courier | Passing:
+    """Return what delivers the events, or what passes them over while there is no URL."""
+    if settings.webhook_url:
+        return Courier(settings, topics, app.lane, app.events_from, app_version())
+    return Passing(topics, app.lane)
+
+
+def _read_figures(app: RebateWorkerApp, placement: LanePlacement) -> None:
+    """Have every part of the worker asked at a scrape for what it alone knows."""
+    figures = app.lane.figures
+    figures.read_from(lambda: read_worker(app, placement, app.settings))
+    figures.read_from(lambda: read_lane(app.lane))
+    figures.read_from(app.open_letters.read)
+    figures.read_from(app.webhooks.read)
+
+
+def _api(app: RebateWorkerApp, placement: LanePlacement, topics: Topics, stages: Sequence[Stage]) -> Api:
+    """Return what the web views answer from."""
+    settings = app.settings
+    ours = {stage.source: stage for stage in stages if isinstance(stage, OrderLinesStage | AccountsStage)}
+    return Api(
+        placement=placement,
+        sender=app.order_service,
+        clock=wall_clock_us,
+        topics=topics,
+        rules=app.rules,
+        user_id_fields=settings.user_id_fields,
+        own_url=settings.own_url,
+        figures=app.lane.figures,
+        office=Office(settings),
+        rehearse=lambda source, store, record: rehearse(ours[source], store, record),
     )
+
+
+def _quieten_loggers() -> None:
+    """Have the libraries tell of warnings, and Faust's services of their life too."""
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO if name == "mode" else logging.WARNING)
-    return app
 
 
 def _failure_policy(settings: Settings, topics: Topics, rules: RuleBook) -> FailurePolicy:

@@ -18,6 +18,27 @@ if TYPE_CHECKING:
 #: More replicas than this protect nobody on one machine.
 REPLICAS_MAX = 3
 
+#: Where a cluster of one machine differs from Kafka's defaults, whatever its nodes.
+ON_ONE_MACHINE: Mapping[str, object] = {
+    # 50 by default, which a cluster of one machine only has to open and to close.
+    "offsets.topic.num.partitions": 8,
+    "transaction.state.log.num.partitions": 8,
+    # A group of our workers has nobody to wait for.
+    "group.initial.rebalance.delay.ms": 0,
+    # Topics are made by our own admin code, with their partitions and settings, or not at all.
+    "auto.create.topics.enable": "false",
+    # The order log is the source of truth: on a desk nothing of it goes away after seven days.
+    "log.retention.ms": -1,
+    # 128 MB by default, a quarter of the heap.
+    "log.cleaner.dedupe.buffer.size": 32 << 20,
+    # Two cores, a handful of clients.
+    "num.network.threads": 2,
+    "num.io.threads": 4,
+    # A broker that was killed is refused under its own name until its session is over.
+    "broker.heartbeat.interval.ms": 500,
+    "broker.session.timeout.ms": 4000,
+}
+
 
 @dataclass(frozen=True)
 class Node:
@@ -54,9 +75,19 @@ def server_properties(node: Node, voters: Sequence[Node], overrides: Mapping[str
 
     `overrides` win over everything here. Only the loopback interface is ever listened on.
     """
-    replicas = min(REPLICAS_MAX, len(voters))
-    in_sync = max(1, replicas - 1)
     settings: dict[str, object] = {
+        **_place(node, voters),
+        "log.dirs": data,
+        **_copies(len(voters)),
+        **ON_ONE_MACHINE,
+        **overrides,
+    }
+    return "".join(f"{name}={_escaped(str(value))}\n" for name, value in settings.items())
+
+
+def _place(node: Node, voters: Sequence[Node]) -> dict[str, object]:
+    """Return who `node` is, where it listens, and who votes."""
+    return {
         "process.roles": "broker,controller",
         "node.id": node.id,
         "controller.quorum.voters": ",".join(f"{v.id}@{HOST}:{v.controller_port}" for v in voters),
@@ -64,32 +95,20 @@ def server_properties(node: Node, voters: Sequence[Node], overrides: Mapping[str
         "advertised.listeners": f"PLAINTEXT://{node.address}",
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "log.dirs": data,
+    }
+
+
+def _copies(nodes: int) -> dict[str, object]:
+    """Return how often every record is kept: a cluster of three loses one node and goes on."""
+    replicas = min(REPLICAS_MAX, nodes)
+    in_sync = max(1, replicas - 1)
+    return {
         "default.replication.factor": replicas,
         "min.insync.replicas": in_sync,
         "offsets.topic.replication.factor": replicas,
         "transaction.state.log.replication.factor": replicas,
         "transaction.state.log.min.isr": in_sync,
-        # 50 by default, which a cluster of one machine only has to open and to close.
-        "offsets.topic.num.partitions": 8,
-        "transaction.state.log.num.partitions": 8,
-        # A group of our workers has nobody to wait for.
-        "group.initial.rebalance.delay.ms": 0,
-        # Topics are made by our own admin code, with their partitions and settings, or not at all.
-        "auto.create.topics.enable": "false",
-        # The order log is the source of truth: on a desk nothing of it goes away after seven days.
-        "log.retention.ms": -1,
-        # 128 MB by default, a quarter of the heap.
-        "log.cleaner.dedupe.buffer.size": 32 << 20,
-        # Two cores, a handful of clients.
-        "num.network.threads": 2,
-        "num.io.threads": 4,
-        # A broker that was killed is refused under its own name until its session is over.
-        "broker.heartbeat.interval.ms": 500,
-        "broker.session.timeout.ms": 4000,
-        **overrides,
     }
-    return "".join(f"{name}={_escaped(str(value))}\n" for name, value in settings.items())
 
 
 def _escaped(value: str) -> str:

@@ -13,7 +13,7 @@ from agents.accounts import AccountsStage
 from agents.order_lines import OrderLinesStage
 from rebate_app.audit.audit import Auditor
 from rebate_app.audit.balances import Said, balance_in_words
-from rebate_app.audit.findings import Report
+from rebate_app.audit.findings import Finding, Report
 from rebate_app.domain.account import Head
 from rebate_app.domain.calendar import day_of
 from rebate_app.lane.store import WATERMARK_KEY, Watermark, encode_watermark
@@ -143,4 +143,10 @@ def audit(logs: ListLogs, workers: ListWorkers | None = None, limit: int = 100) 
     return asyncio.run(Auditor(lines, accounts, lane.partitions, logs, workers=workers, limit=limit).run())
 
 
-__all__ = ["Changes", "ListLogs", "ListWorkers", "Watermark", "audit"]
+def only(report: Report) -> Finding:
+    """Return the one difference that there is."""
+    assert report.differences == 1, report.items
+    return report.items[0]
+
+
+__all__ = ["Changes", "ListLogs", "ListWorkers", "Watermark", "audit", "only"]

@@ -23,15 +23,9 @@ from tests.list_lane import ACCOUNTS, LINES, TOPICS, LogRecord, at_random
 from tests.oracle import make_feed, shuffle_with_repeats
 
 from .list_logs import ListLogs, audit
-from .worlds import Stepping, processed
+from .worlds import Stepping
 
 Records = list[LogRecord]
-
-
-@pytest.fixture
-def world() -> World:
-    """Return a world at rest in which nothing is wrong yet."""
-    return processed(7)
 
 
 def edited(world: World, edit: Callable[[Records], Records]) -> Report:

@@ -64,3 +64,9 @@ class Stepping:
             work, count = self._choose(works)
             self._lane.step(work.stage, work.partition, count)
             self.steps += 1
+
+
+def user_of(world: World) -> tuple[str, int]:
+    """Return somebody with a line, and the partition."""
+    user_id = next(user for user, _ in world.contributions())
+    return user_id, world.lane.partition_of(user_id)

@@ -9,17 +9,17 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
-from rebate_app.broker import LocalKafka, free_port
+from rebate_app.broker import BrokerStatus, LocalKafka, free_port
 from rebate_app.cli.show import yuan
+from tests.rig.waiting import wait_for
 
 from .walkthrough import BUCKETS, CHECKOUT, USERS, oracle
 
@@ -72,11 +72,20 @@ class Demo:
 
     def wait_ready(self) -> None:
         """Return when the balances are printed."""
-        deadline = time.monotonic() + READY_SECONDS_MAX
-        while READY_SAYS not in self.said:
-            assert self.process.poll() is None, self.said
-            assert time.monotonic() < deadline, self.said
-            time.sleep(0.1)
+        self.wait_for(lambda: READY_SAYS in self.said, "the balances are printed")
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        """Return when that is so; a demo that ends before it fails the test, with all that it said."""
+
+        def told() -> bool:
+            assert self.process.poll() is None, "it has ended"
+            return condition()
+
+        try:
+            wait_for(told, READY_SECONDS_MAX, what)
+        except AssertionError as error:
+            error.add_note(self.said)
+            raise
 
     def end(self, number: signal.Signals) -> int:
         """Send a signal and return the exit code."""
@@ -101,10 +110,13 @@ class Demo:
         command = ["pgrep", "-P", str(self.process.pid), "-f", "faust -A rebate_app worker"]
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
+    def kafka(self) -> BrokerStatus:
+        """Look at its broker."""
+        return LocalKafka(self.datadir / "broker", self.broker_port).status()
+
     def nothing_is_left(self) -> bool:
         """Return whether neither worker nor broker answers at its port, and no broker runs in its folder."""
-        kafka = LocalKafka(self.datadir / "broker", self.broker_port)
-        return not kafka.status().running and not any(map(_answers, (self.web_port, self.broker_port)))
+        return not self.kafka().running and not any(map(_answers, (self.web_port, self.broker_port)))
 
 
 def _answers(port: int) -> bool:
@@ -150,15 +162,9 @@ class TestWithItsOwnBroker:
         """Killed while it works: worker and broker are ended for it, and the next run is right."""
         demo = Demo(tmp_path)
         demos.append(demo.start())
-        deadline = time.monotonic() + READY_SECONDS_MAX
-        while not _answers(demo.web_port):
-            assert time.monotonic() < deadline, demo.said
-            time.sleep(0.05)
+        demo.wait_for(lambda: _answers(demo.web_port), "its worker answers")
         demo.end(signal.SIGKILL)
-        deadline = time.monotonic() + END_SECONDS_MAX
-        while not demo.nothing_is_left():
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        wait_for(demo.nothing_is_left, END_SECONDS_MAX, "worker and broker are ended")
         demo.lines.clear()
         demo.start().wait_ready()
         assert demo.balances() == expected_balances()
@@ -169,11 +175,7 @@ class TestWithItsOwnBroker:
         """A signal that comes while the broker is starting ends the broker, and it is no error."""
         demo = Demo(tmp_path)
         demos.append(demo.start())
-        deadline = time.monotonic() + READY_SECONDS_MAX
-        while "Starting Apache Kafka" not in demo.said:
-            assert time.monotonic() < deadline, demo.said
-            time.sleep(0.05)
-        time.sleep(0.5)
+        demo.wait_for(lambda: demo.kafka().running, "its broker has a process")
         assert demo.end(signal.SIGTERM) == 0
         assert demo.nothing_is_left(), demo.said
         assert "Traceback" not in demo.said

@@ -184,6 +184,8 @@ class TestWait:
         async def check() -> Outcome:
             await send(stand.settings, stand.orders, 0, 1)
             waiting = asyncio.create_task(asyncio.to_thread(stand.wait, 60))
+            # The command tells nobody that it has begun to wait. If it begins later than this, the commit is
+            # there when it looks first, and it ends at once: the law holds, only nothing was waited for.
             await asyncio.sleep(1)
             await commit(stand.settings, [(stand.orders, 0, 1)])
             return await waiting

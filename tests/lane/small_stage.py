@@ -7,7 +7,7 @@ taken twice is a wrong sum, and a message that is sent twice stands twice in the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -100,6 +100,7 @@ class Owner:
         self.leased = True
         self.seeks: list[int] = []
         self.points: list[str] = []
+        self._told = asyncio.Event()
         self._committed = committed
 
     async def source_offsets(self, topic: str, partition: int) -> tuple[int, int, int | None]:
@@ -111,6 +112,7 @@ class Owner:
         """Note where reading goes on."""
         del topic, partition
         self.seeks.append(offset)
+        self._told.set()
 
     def pause(self, topic: str, partition: int) -> None:
         """Read nothing for now."""
@@ -133,6 +135,14 @@ class Owner:
     def fault_point(self, name: str) -> None:
         """Note that the point is passed."""
         self.points.append(name)
+        self._told.set()
+
+    async def until(self, condition: Callable[[], object], seconds_max: float) -> None:
+        """Return once that is so of `seeks` or `points`: looked at whenever the lane tells of one."""
+        async with asyncio.timeout(seconds_max):
+            while not condition():
+                self._told.clear()
+                await self._told.wait()
 
     async def own(self) -> None:
         """Open the partition and start."""

@@ -191,9 +191,7 @@ class TestTwoOwners:
                     await newer.take(stage.chunk(offset, b"1"))
                 assert not newer.ended.done()
                 older.leased = True
-                async with asyncio.timeout(TAKEN_OVER_SECONDS_MAX):
-                    while older.points.count("fenced") < 2:  # noqa: ASYNC110 - the lane has no event for it
-                        await asyncio.sleep(0.02)
+                await older.until(lambda: older.points.count("fenced") >= 2, TAKEN_OVER_SECONDS_MAX)
 
         run(work)
 
@@ -230,9 +228,7 @@ class TestTransaction:
             async with owners(owner):
                 await owner.own()
                 owner.lane.submit(stage.chunk(0, b"x" * 5_000))
-                async with asyncio.timeout(TAKEN_OVER_SECONDS_MAX):
-                    while not owner.seeks:  # noqa: ASYNC110 - the lane has no event for it
-                        await asyncio.sleep(0.02)
+                await owner.until(lambda: owner.seeks, TAKEN_OVER_SECONDS_MAX)
                 assert (owner.seeks[0], owner.total, owner.lane.store.watermark) == (0, 0, None)
                 await owner.take(stage.chunk(0, b"7"))
                 assert owner.total == 7

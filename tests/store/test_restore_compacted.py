@@ -16,6 +16,7 @@ from rebate_app.lane import restore as module
 from rebate_app.lane.restore import Restored, restore
 from rebate_app.lane.store import WATERMARK_KEY
 from tests.kafka_fixture import guarded, start_on_a_free_port
+from tests.rig.waiting import until
 
 from .changelogs import Changelog
 from .stores import KINDS, open_store, watermark, watermark_value
@@ -23,7 +24,7 @@ from .stores import KINDS, open_store, watermark, watermark_value
 pytestmark = [pytest.mark.asyncio, pytest.mark.kafka]
 
 CLEANED_WITHIN_S = 30.0
-SEGMENT_S = 0.5
+SEGMENT_S = 0.5  # what comes after it opens the next segment (segment.ms); nothing tells when that is so
 CLEANED_AT_ONCE = {
     "segment.ms": "200",
     "min.cleanable.dirty.ratio": "0",
@@ -47,11 +48,11 @@ def cleaning_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 async def until_cleaned(log: Changelog, offsets: set[int]) -> None:
     """Wait until the records at these offsets are gone."""
-    for _ in range(int(CLEANED_WITHIN_S / 0.2)):
-        if not offsets & {offset for offset, _, _ in await log.records()}:
-            return
-        await asyncio.sleep(0.2)
-    raise AssertionError(f"the cleaner left {sorted(offsets)[:10]} where they were")
+
+    async def cleaned() -> bool:
+        return not offsets & {offset for offset, _, _ in await log.records()}
+
+    await until(cleaned, CLEANED_WITHIN_S, f"the cleaner has taken {sorted(offsets)[:10]} away")
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,13 @@ from rebate_app.lane.store import Store
 from rebate_app.lane.store_folder import StoreFolder
 from rebate_app.lane.store_identity import LogIds, _ask, log_ids
 from rebate_app.settings import load_settings
+from tests.rig.waiting import until
 
 from .changelogs import Changelog
 
 pytestmark = pytest.mark.asyncio
 
-LOOKS_MAX = 200
+GONE_SECONDS_MAX = 10.0
 
 
 class NamedStage(Struct):
@@ -36,10 +36,11 @@ async def recreate(log: Changelog) -> None:
     """Delete the topic and create it again under its name."""
     async with started(PatientAdmin(**log.options)) as admin:
         await admin.delete_topics([log.topic])
-        for _ in range(LOOKS_MAX):
-            if log.topic not in await admin.list_topics():
-                break
-            await asyncio.sleep(0.05)
+
+        async def gone() -> bool:
+            return log.topic not in await admin.list_topics()
+
+        await until(gone, GONE_SECONDS_MAX, "the topic is gone")
     await log.create()
 
 

@@ -14,8 +14,17 @@ from msgspec import Struct
 from rebate_app.lane.chunk import Chunk
 from rebate_app.lane.outbox import Outgoing
 from rebate_app.lane.stage import Record
-from rebate_app.webhooks.copies import Event, Mark, Travel, Undelivered, copy_of, dead_letter_of, mark_of
-from rebate_app.webhooks.deliveries import DELIVERED, NEEDED, UNCLEAR, Attempt, Copy, Plan, Release
+from rebate_app.webhooks.copies import (
+    Event,
+    Mark,
+    Travel,
+    Undelivered,
+    copy_of,
+    dead_letter_of,
+    mark_of,
+    read_copy,
+)
+from rebate_app.webhooks.deliveries import DELIVERED, NEEDED, RETRY, UNCLEAR, Attempt, Copy, Plan, Release
 from rebate_app.webhooks.queues import Queues
 from rebate_app.webhooks.window import Window
 from rebate_app.wire.failure_headers import Place, texts_of
@@ -35,12 +44,15 @@ class Sent(Struct):
 
 
 class Session(Struct):
-    """One owner of the partition."""
+    """One owner of the partition, and what it knows of events by their numbers, whatever its queues say."""
 
     queues: Queues
     windows: dict[str, Window]
-    attempts: list[Attempt]
-    copies: list[Sent]
+    failed: dict[int, int]  # how many attempts had failed, as the copies said that it began with
+    attempts: list[Attempt] = []
+    copies: list[Sent] = []
+    done: set[int] = set()
+    not_before: dict[int, int] = {}  # when an event that has failed may be attempted again
 
 
 class World:
@@ -70,14 +82,22 @@ class World:
 
     # -- the worker
 
-    def take_over(self) -> Session:
-        """Begin as a new owner does: restore what waits from the committed offsets on, then read on."""
+    def take_over(self, restored: Sequence[str] = RETRIES) -> Session:
+        """Begin as a new owner does: restore what waits from the committed offsets on, then read on.
+
+        `restored`: the retry topics in the order in which their records happen to be fetched.
+        """
         queues = Queues(self.plan, lambda: self.now)
-        for topic in RETRIES:
+        failed: dict[int, int] = {}
+        for topic in restored:
             for record in self.logs[topic][self.committed[topic] :]:
                 queues.restore(record)
+                copy = read_copy(record, APP)
+                if isinstance(copy, Travel):
+                    number = copy.origin.offset
+                    failed[number] = max(copy.attempts, failed.get(number, 0))
         windows = {topic: Window(topic, 0, offset) for topic, offset in self.committed.items()}
-        self.session = Session(queues, windows, [], [])
+        self.session = Session(queues, windows, failed)
         queues.begin(self.committed[EVENTS])
         self.act()
         return self.session
@@ -88,6 +108,7 @@ class World:
             if isinstance(action, Release):
                 self.session.windows[action.place.topic].release(action.place.offset)
             elif isinstance(action, Attempt):
+                self.check_attempt(action)
                 self.session.attempts.append(action)
             else:
                 self.session.copies.append(Sent(action))
@@ -117,8 +138,14 @@ class World:
     def answer(self, index: int, outcome: str) -> None:
         """Let the receiver answer a request that is under way."""
         attempt = self.session.attempts.pop(index % len(self.session.attempts))
+        number = int(attempt.event.value)
         if outcome == DELIVERED:
             self.receive(attempt)
+        if outcome == RETRY:
+            delay_ms = DELAYS_MS[min(attempt.delivery.travel.attempts, len(DELAYS_MS) - 1)]
+            self.session.not_before[number] = self.now + delay_ms
+        else:
+            self.session.done.add(number)
         self.session.queues.finished(attempt.delivery, outcome, "status-500")
         self.act()
 
@@ -163,7 +190,7 @@ class World:
                 self.append(self.written(sent.action))
             elif sent.place is None and next(told):
                 self.late.append(self.written(sent.action))
-        self.take_over()
+        self.take_over(RETRIES if len(arrived) % 2 else RETRIES[::-1])
 
     def arrive_late(self) -> None:
         """Let a copy of a dead worker arrive, long after its successor has begun."""
@@ -178,7 +205,7 @@ class World:
             while self.session.copies:
                 self.acknowledge(0)
             read = [self.read(topic) for topic in (*RETRIES, EVENTS)]
-            if any(read):
+            if any(read) or self.session.attempts or self.session.copies:
                 continue
             heads = [w.waiting[0] for t, w in self.session.windows.items() if t in RETRIES and w.waiting]
             if not heads:
@@ -189,6 +216,16 @@ class World:
         assert self.committed == {topic: len(self.logs[topic]) for topic in self.committed}
 
     # -- what has to hold
+
+    def check_attempt(self, attempt: Attempt) -> None:
+        """One owner is done with an event once, waits after a failure, and goes on where the last one was."""
+        session, number, travel = self.session, int(attempt.event.value), attempt.delivery.travel
+        assert number not in session.done, "attempted again, though it was answered"
+        assert self.now >= session.not_before.get(number, 0), "attempted again before its time"
+        assert travel.attempts >= session.failed.get(number, 0), "attempts were forgotten"
+        if travel.attempts:
+            stands = attempt.delivery.stands
+            assert self.now >= self.due_at(self.logs[stands.topic][stands.offset]), "its copy is not due yet"
 
     def given_up(self) -> set[int]:
         """Return the numbers of the events that are dead letters."""

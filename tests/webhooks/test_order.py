@@ -24,6 +24,7 @@ ACTIONS = [
     "late",
     *["outage"] * 3,
     *["fall"] * 2,
+    *["recover"] * 2,
 ]
 steps = st.lists(
     st.tuples(
@@ -58,6 +59,8 @@ def take(world: World, step: Step) -> None:
         outage(world, number, flags)
     elif name == "fall":
         fall(world, number, flags)
+    elif name == "recover":
+        recover(world, number, flags)
 
 
 def fall(world: World, number: int, flags: list[bool]) -> None:
@@ -70,6 +73,27 @@ def fall(world: World, number: int, flags: list[bool]) -> None:
         world.answer(0, RETRY)
     while world.session.copies and (number % 4 or len(world.session.copies) > 1):
         world.acknowledge(0)
+    world.crash(flags)
+
+
+def recover(world: World, number: int, flags: list[bool]) -> None:
+    """Let some of what waits be delivered out of memory, the next of it fail again, and the worker die."""
+    while world.session.copies:
+        world.acknowledge(0)
+    world.now += 600_000
+    while world.read(EVENTS):
+        pass
+    for topic in RETRIES:  # the oldest copies only: what waits behind them is not read, but in memory
+        world.read(topic)
+    for _ in range(1 + number % 3):
+        if world.session.attempts:
+            world.answer(-1, DELIVERED)
+    while world.session.attempts:
+        world.answer(0, RETRY)
+    while world.session.copies:
+        world.acknowledge(0)
+    if number % 2:
+        world.commit()
     world.crash(flags)
 
 
@@ -121,7 +145,7 @@ class TestOrder:
         """Only a crash makes a duplicate: attempts that were answered are not repeated."""
         world = World()
         for step in happened:
-            if step[0] not in ("crash", "outage", "fall"):
+            if step[0] not in ("crash", "outage", "fall", "recover"):
                 take(world, step)
         world.drain()
         assert len(world.received) == len(set(world.received))

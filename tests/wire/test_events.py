@@ -14,7 +14,7 @@ from rebate_app.wire import events
 from rebate_app.wire.events import NoEventError, decode_event, encode_dead_letter, encode_line
 from rebate_app.wire.events_page import page
 from rebate_app.wire.failure_headers import Place
-from tests.domain.test_events import lived
+from tests.domain.telling import lived
 
 CHECKOUT = Path(__file__).parents[2]
 
