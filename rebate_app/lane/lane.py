@@ -159,9 +159,7 @@ class Lane:
 
     def stable_end(self, topic: str, partition: int) -> int:
         """Return the last stable offset of a partition, as the last fetch told it."""
-        from faust.types import TP
-
-        told = self.thread.stable_end(TP(topic, partition))
+        told = self.thread.stable_end(topic, partition)
         lane = self.partitions[topic, partition]
         return max(lane.position, told or 0, lane.stable_end)
 

@@ -147,10 +147,10 @@ class LaneThread(driver.AIOKafkaConsumerThread):
                 chunks.append(Chunk(tp.topic, tp.partition, begin, end, state.lso or end, records))
         return chunks
 
-    def stable_end(self, tp: TP) -> int | None:
+    def stable_end(self, topic: str, partition: int) -> int | None:
         """Return the last stable offset that a fetch has told, None while unknown."""
         consumer = self._consumer
-        own = aiokafka.TopicPartition(tp.topic, tp.partition)
+        own = aiokafka.TopicPartition(topic, partition)
         if consumer is None or own not in consumer.assignment():
             return None
         return cast("int | None", consumer.last_stable_offset(own))
