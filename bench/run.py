@@ -57,7 +57,7 @@ def _rows(given: argparse.Namespace) -> dict[str, Row]:
         "reads": lambda where, _: reading.reads(where, seconds=3 if quick else 20),
         "forwarded": lambda where, _: reading.forwarded(where, seconds=1 if quick else 5, rounds=rounds),
         "restore": lambda where, _: states.restoring(where, lines=20_000 if quick else 1_000_000),
-        "memory": lambda where, _: states.memory(where, lines=3_000 if quick else 100_000),
+        "memory": lambda where, _: states.memory(where, lines=1_000 if quick else 60_000),
         "heavy": lambda where, _: states.heavy_user(
             where, lines=3_000 if quick else 100_000, events=1_000 if quick else 20_000, rounds=rounds
         ),
