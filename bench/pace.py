@@ -12,7 +12,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
-from itertools import count, islice
+from itertools import chain, count, islice
 
 import uvloop
 from aiokafka import AIOKafkaProducer
@@ -70,6 +70,8 @@ def main() -> None:
     given = parser.parse_args()
     wanted = int(given.rate * given.seconds) + DRAWN
     rows = recurring(given.lines, given.first) if given.lines else life(wanted, first=given.first)
+    rows = chain([next(rows)], rows)  # the feed draws all its lines first, which takes a core for seconds
+    print("begins", flush=True)
     print(json.dumps(uvloop.run(keep(given.broker, given.topic, rows, given.rate, given.seconds))))
 
 

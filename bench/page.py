@@ -1,32 +1,30 @@
-"""Writes the measured tables of docs/performance.md from a result's file, so no figure is copied by hand.
+"""Writes the measured tables of docs/performance.md from results' files, so no figure is copied by hand.
 
-python -m bench.page bench/results/all.json
+Law: a row is taken whole from one run, from the last file that has it; the page says which run that was.
+
+    python -m bench.page bench/results/all.json bench/results/costs.json
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .process import CHECKOUT
+from .targets import verdicts
 
 PAGE = CHECKOUT / "docs" / "performance.md"
 BEGIN, END = "<!-- measured: written by bench.page -->\n", "<!-- end of what was measured -->\n"
 
 
-def tables(found: dict[str, Any]) -> str:
+def tables(runs: Sequence[dict[str, Any]]) -> str:
     """Return both tables as Markdown: throughput, and everything that is to be reached."""
-    machine, versions = found["machine"], found["versions"]
-    parts = [
-        (
-            f"Commit `{found['commit'][:10]}`, {machine['processors']} cores ({machine['model']}), "
-            f"{machine['memory_gib']:g} GiB, load {machine['load_at_start'][0]:g} before it began; "
-            f"Python {versions['python']}, Apache Kafka {versions['kafka']}.\n"
-        ),
-    ]
-    throughput = found["rows"].get("throughput")
+    rows = {name: row for run in runs for name, row in run["rows"].items()}
+    parts = [_around(run, [name for name in run["rows"] if rows[name] is run["rows"][name]]) for run in runs]
+    throughput = rows.get("throughput")
     if throughput:
         parts += [
             "| contender | orders/s | processor s per 100,000 | of the broker | resident MiB |",
@@ -44,21 +42,30 @@ def tables(found: dict[str, Any]) -> str:
         *(
             f"| {verdict['row']} | {verdict['says']} | {verdict['figure']:,g} | {verdict['bound']} "
             f"| {'reached' if verdict['reached'] else '**not reached**'} |"
-            for verdict in found["verdicts"]
+            for verdict in verdicts(rows)
         ),
         "",
     ]
     return "\n".join(parts)
 
 
-def write(result: Path, page: Path = PAGE) -> None:
+def _around(run: dict[str, Any], names: Sequence[str]) -> str:
+    machine, versions = run["machine"], run["versions"]
+    return (
+        f"{', '.join(names)}: commit `{run['commit'][:10]}`, {machine['processors']} cores "
+        f"({machine['model']}), {machine['memory_gib']:g} GiB, load {machine['load_at_start'][0]:g} before; "
+        f"Python {versions['python']}, Apache Kafka {versions['kafka']}.\n"
+    )
+
+
+def write(results: Sequence[Path], page: Path = PAGE) -> None:
     """Put the tables between the page's marks."""
     text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    found = json.loads(result.read_text(encoding="utf-8"))
-    page.write_text(before + BEGIN + "\n" + tables(found) + "\n" + END + after, encoding="utf-8")
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in results]
+    page.write_text(before + BEGIN + "\n" + tables(runs) + "\n" + END + after, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), *map(Path, sys.argv[2:3]))
+    write([Path(name) for name in sys.argv[1:]])

@@ -71,6 +71,12 @@ def apart(module: str, **given: object) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
+def begun(stream: subprocess.Popen[str]) -> None:
+    """Return when the producer has drawn its orders and begins to send; RuntimeError when it does not."""
+    if stream.stdout is None or stream.stdout.readline() != "begins\n":
+        raise RuntimeError(f"{stream.args!r} has not begun")
+
+
 def answer(process: subprocess.Popen[str], seconds_max: float) -> Figures:
     """Return what it found."""
     said, _ = process.communicate(timeout=seconds_max)
@@ -87,6 +93,7 @@ def latency(where: Place, *, seconds: float, rate: float = 500.0, store: str = "
         worker.wait_ready()
         fill(run, worker, 20_000)
         with _stream(run, rate, seconds, 50_000) as stream:
+            begun(stream)
             took = uvloop.run(_probe(run, worker, seconds - 1))
             paced = answer(stream, seconds + 60)
         took.sort()
@@ -143,6 +150,7 @@ def reads(where: Place, *, seconds: float, rate: float = 5_000.0, store: str = "
         for name, wanted in (("at_3000", 3_000.0), ("closed_loop", 0.0)):
             first = 100_000 if wanted else 1_000_000
             with _stream(run, rate, seconds, first) as stream:
+                begun(stream)
                 asked = _get(worker.port, paths, wanted, seconds)
                 paced = answer(stream, seconds + 60)
             found[name] = asked | {"orders_per_s": paced["per_second"], "lag_after": worker.lag()}

@@ -33,6 +33,9 @@ QUICK = [
     "ours-life-rocksdb",
 ]
 
+#: Rows of no use when they are short.
+LONG = ("millions", "soak")
+
 Row = Callable[[Place, argparse.Namespace], dict[str, Any]]
 
 
@@ -66,6 +69,9 @@ def _rows(given: argparse.Namespace) -> dict[str, Row]:
         ),
         "growth": lambda where, _: _grown(where, given, "memory"),
         "growth-rocksdb": lambda where, _: _grown(where, given, "rocksdb"),
+        "millions": lambda where, _: states.millions(
+            where, lines=4_000 if quick else 1_000_000, steps=2 if quick else 10
+        ),
         "soak": lambda where, _: soak.soak(
             where, seconds=given.seconds or (10 if quick else 600), lines=2_000 if quick else 200_000
         ),
@@ -100,7 +106,7 @@ def main() -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all that was started is ended
     rows = _rows(given)
-    names = given.rows or [name for name in rows if not (given.quick and name == "soak")]
+    names = given.rows or [name for name in rows if not (given.quick and name in LONG)]
     label = given.name or ("quick" if given.quick else "all" if not given.rows else "-".join(given.rows))
     around, found, failed = results.surroundings(), {}, False
     print(

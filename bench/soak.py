@@ -14,7 +14,7 @@ from statistics import median
 from .pace import recurring
 from .place import Place, new_run
 from .process import folder_bytes, open_files, resident_bytes
-from .reading import Figures, answer, apart, begin
+from .reading import Figures, answer, apart, begin, begun
 from .states import worker_cost
 from .worker import OurWorker
 
@@ -49,6 +49,7 @@ def soak(
             lines=lines,
             first=lines,
         ) as stream:
+            begun(stream)
             began = time.monotonic()
             while time.monotonic() - began < seconds - SAMPLE_S:
                 time.sleep(SAMPLE_S)  # the interval of the samples, not a wait for anything

@@ -186,3 +186,22 @@ def growth(where: Place, *, lines: int, events: int, rounds: int, store: str = "
         for kind in ("new", "known"):
             found[f"{kind}_ratio"] = found[f"{kind}_large_us"] / found[f"{kind}_small_us"]
         return found
+
+
+def millions(where: Place, *, lines: int, steps: int) -> Figures:
+    """Let a worker on RocksDB take so many new toy lines, step after step, and compare what each step costs.
+
+    The toy, since it is the lane and the store that could become slower with what they hold.
+    """
+    with new_run(where, "millions") as run, OurWorker(run, app=OURS, store="rocksdb") as worker:
+        worker.wait_ready()
+        costs = []
+        for step in range(steps):
+            costs.append(worker_cost(run, worker, FEEDS["toy"](lines, first=step * lines), lines))
+            worker.check()
+        return {
+            "lines_a_step": lines,
+            "each_us": costs,
+            "resident_mib": resident_bytes(worker.pid) / 2**20,
+            "ratio": max(costs) / costs[0],
+        }

@@ -90,6 +90,7 @@ TARGETS = [
         for row in ("growth", "growth-rocksdb")
         for kind in ("new", "known")
     ),
+    Target("millions", "cost a toy line, the dearest million over the first", _at("ratio"), 1.3, False),
     *(
         Target("soak", f"{says} (1: yes)", _at("verdicts", name), 1, True)
         for name, says in (

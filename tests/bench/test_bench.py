@@ -152,7 +152,17 @@ class TestPictures:
 
     def test_the_tables_tell_what_is_not_reached(self) -> None:
         """A figure below its bound stands there as such."""
-        assert "**not reached**" in tables(result(ours_toy_rocksdb=1.0, quix=1.0))
+        assert "**not reached**" in tables([result(ours_toy_rocksdb=1.0, quix=1.0)])
+
+    def test_a_row_is_of_the_last_run_that_has_it(self) -> None:
+        """Rows of several runs stand in one page, each with the run that it is from."""
+        first, later = result(quix=123_456.0), result(quix=234_567.0)
+        first["rows"]["restore"] = {"memory_per_s": 200_000.0}
+        page = tables([first, later])
+        assert "234,567" in page
+        assert "123,456" not in page
+        assert "restore: commit" in page
+        assert "throughput: commit" in page
 
 
 def test_what_a_benchmark_keeps_is_never_committed() -> None:
