@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from .gate import filled
@@ -146,7 +145,7 @@ def main() -> None:
     parser.add_argument("--fold", choices=("toy", "real"), default="toy")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--rules", type=Path, required=True)
-    uvloop.run(run(parser.parse_args()))
+    asyncio.run(run(parser.parse_args()))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,6 @@ from itertools import cycle
 from pathlib import Path
 from typing import cast
 
-import uvloop
-
 END_OF_HEAD = b"\r\n\r\n"
 LENGTH = b"content-length: "
 
@@ -39,7 +37,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to ask."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's are of no class of asyncio's
+        self._transport = cast("asyncio.Transport", transport)
         asyncio.get_running_loop().call_later(max(0.0, self._due - time.perf_counter()), self._ask)
 
     def _ask(self) -> None:
@@ -118,7 +116,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     given = parser.parse_args()
     paths = given.paths.read_text(encoding="utf-8").split()
-    found = uvloop.run(
+    found = asyncio.run(
         ask_for(given.port, paths, connections=given.connections, rate=given.rate, seconds=given.seconds)
     )
     print(json.dumps(found))

@@ -10,11 +10,8 @@ import os
 from typing import Any
 
 import faust
-import mode.loop
 
 from .orders import PARTITIONS, rebate_of
-
-mode.loop.use("uvloop")  # its `--loop` does nothing
 
 app = faust.App(
     os.environ.get("BENCH_APP", "faust"),

@@ -12,11 +12,10 @@ def __getattr__(name: str) -> Any:
     """Build the app when Faust asks for it."""
     if name != "app":
         raise AttributeError(name)
-    from rebate_app.composition import create_app, use_fast_loop
+    from rebate_app.composition import create_app
 
     from .toy_stages import toy_stages
 
-    use_fast_loop()
     app = create_app(make_stages=lambda settings, *_: toy_stages(settings))
     globals()["app"] = app
     return app

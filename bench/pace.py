@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from itertools import chain, count, islice
 
-import uvloop
 from aiokafka import AIOKafkaProducer
 
 from .facts import fact_again, life
@@ -72,7 +71,7 @@ def main() -> None:
     rows = recurring(given.lines, given.first) if given.lines else life(wanted, first=given.first)
     rows = chain([next(rows)], rows)  # the feed draws all its lines first, which takes a core for seconds
     print("begins", flush=True)
-    print(json.dumps(uvloop.run(keep(given.broker, given.topic, rows, given.rate, given.seconds))))
+    print(json.dumps(asyncio.run(keep(given.broker, given.topic, rows, given.rate, given.seconds))))
 
 
 if __name__ == "__main__":

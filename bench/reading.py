@@ -17,7 +17,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import uvloop
 from aiokafka import AIOKafkaProducer
 
 from rebate_app.lane.batches import partition_of
@@ -49,12 +48,12 @@ def fill(run: Run, worker: OurWorker, count: int, *, first: int = 0, feed: str =
 
 def pour_orders(run: Run, rows: Iterable[Row], before_commit: Callable[[], None] = nothing) -> None:
     """Write rows to `order_topic`, all at once."""
-    uvloop.run(pour(run.place.broker, run.topics.orders, PARTITIONS, rows, before_commit))
+    asyncio.run(pour(run.place.broker, run.topics.orders, PARTITIONS, rows, before_commit))
 
 
 def begin(run: Run) -> None:
     """Write the profiles."""
-    uvloop.run(pour(run.place.broker, run.topics.user_log, PARTITIONS, people()))
+    asyncio.run(pour(run.place.broker, run.topics.user_log, PARTITIONS, people()))
 
 
 @contextmanager
@@ -94,7 +93,7 @@ def latency(where: Place, *, seconds: float, rate: float = 500.0, store: str = "
         fill(run, worker, 20_000)
         with _stream(run, rate, seconds, 50_000) as stream:
             begun(stream)
-            took = uvloop.run(_probe(run, worker, seconds - 1))
+            took = asyncio.run(_probe(run, worker, seconds - 1))
             paced = answer(stream, seconds + 60)
         took.sort()
         return {

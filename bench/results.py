@@ -19,7 +19,7 @@ from .process import CHECKOUT
 from .targets import verdicts
 
 RESULTS = HERE / "results"
-PACKAGES = ("faust-streaming", "aiokafka", "msgspec", "rocksdict", "orjson", "aiohttp", "uvloop")
+PACKAGES = ("faust-streaming", "aiokafka", "msgspec", "rocksdict", "orjson", "aiohttp")
 
 
 def surroundings() -> dict[str, Any]:

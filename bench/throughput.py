@@ -6,12 +6,12 @@ what drifts on the machine drifts for all of them. After each run the accounts h
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-import uvloop
 from msgspec import Struct, to_builtins
 
 from .contenders import Contender
@@ -41,7 +41,7 @@ def measure(where: Place, contender: Contender, count: int) -> Measured:
     """Run one contender once."""
     with new_run(where, contender.name) as run:
         contender.prepare(run)
-        return uvloop.run(_measure(run, contender, count))
+        return asyncio.run(_measure(run, contender, count))
 
 
 async def _measure(run: Run, contender: Contender, count: int) -> Measured:

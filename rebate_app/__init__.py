@@ -12,7 +12,6 @@ def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     composition = import_module("rebate_app.composition")  # by name: no room may import the root
-    composition.use_fast_loop()
     try:
         app = composition.create_app()
     except composition.ConfigurationError as error:

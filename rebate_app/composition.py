@@ -36,9 +36,9 @@ from rebate_app.web.attach import attach as attach_web
 from rebate_app.webhooks.courier import Courier, Passing
 from rebate_app.wire.rule_files import load_rules
 from rebate_app.wire.topics import Topics
-from rebate_app.worker import RebateWorkerApp, use_fast_loop
+from rebate_app.worker import RebateWorkerApp
 
-__all__ = ["EXIT_CONFIGURATION", "ConfigurationError", "create_app", "use_fast_loop"]
+__all__ = ["EXIT_CONFIGURATION", "ConfigurationError", "create_app"]
 
 MakeStages = Callable[[Settings, RuleBook, FailurePolicy, Callable[[], int]], Sequence[Stage]]
 

@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import faust
-import mode.loop
 from aiokafka.errors import KafkaError
 from yarl import URL
 
@@ -51,11 +50,6 @@ COLLECT_AFTER = (100_000, 50, 50)
 CONNECT_S = 1.0
 
 log = logging.getLogger(__name__)
-
-
-def use_fast_loop() -> None:
-    """Have the event loops of this process be uvloop's, before Faust makes one; its `--loop` does nothing."""
-    mode.loop.use("uvloop")
 
 
 def collect_seldom() -> None:

@@ -78,14 +78,13 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
 def run_with_broker(settings: Settings, work: Coroutine[Any, Any, T]) -> T:
     """Run asynchronous work with the broker; its absence becomes BrokerAwayError, whoever notices it."""
-    import uvloop
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
     from rebate_app.lane.admin import BrokerUnavailableError
     from rebate_app.lane.connection import why_unreachable
 
     try:
-        return uvloop.run(work)
+        return asyncio.run(work)
     except BrokerUnavailableError as error:
         raise BrokerAwayError(str(error)) from error
     except KafkaConnectionError as error:
