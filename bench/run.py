@@ -22,9 +22,7 @@ from .place import Place, place
 
 #: In the quick run each kind of contender has one place, RocksDB where it has the choice.
 QUICK = [
-    "l1x",
     "l1x-rocksdb",
-    "ours-toy",
     "ours-toy-rocksdb",
     "streams-rocksdb",
     "quix",
