@@ -97,9 +97,9 @@ class Thread:
     def coordination_error(self) -> None:
         """Return None: the group is well."""
 
-    def stable_end(self, tp: object) -> int:
+    def stable_end(self, topic: str, partition: int) -> int:
         """Return an end beyond what was read."""
-        del tp
+        del topic, partition
         return 10
 
 
