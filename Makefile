@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help install jars run test test-fast lint fmt docs bench-domain chaos mutants bench bench-quick lock clean
+.PHONY: help install jars run sources-demo sources-long test test-fast lint fmt docs bench-domain broker-versions chaos chaos-nodes api-fuzz payouts-long screenshots page-load mutants image-steps bench bench-quick lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -21,10 +21,16 @@ $(STAMP): requirements.lock pyproject.toml scripts/install.sh
 
 # With REBATE_BROKER set, the broker is somebody else's.
 jars: $(STAMP)
-	@if [ -z "$${REBATE_BROKER:-}" ]; then $(BIN)/python -m rebate_app.broker fetch >/dev/null; fi
+	@if [ -z "$${REBATE_BROKER:-}" ]; then $(BIN)/python -m rebate_app.cli broker fetch >/dev/null; fi
 
-run: install ## run a local Apache Kafka, one worker and the sample orders, until Ctrl-C
-	@$(BIN)/python -m rebate_app.cli.demo
+run: install ## run Kafka, a worker, the sample orders and a tour from a fetched order to money paid, until Ctrl-C
+	@$(BIN)/python -m rebate_app.cli.demo --tour
+
+sources-demo: install ## fetch from simulated networks into the broker of `make run`, in another terminal
+	@$(BIN)/python -m examples.simulators.demo
+
+sources-long: install ## 30 days of fetching from each simulated network: 100,000 rows, all faults (minutes)
+	REBATE_SOURCES_LONG=1 $(BIN)/python -m pytest -q -s tests/sources/test_runs.py -k AllFaults
 
 # Processes that the tests start are measured too: coverage starts itself in them (its .pth file).
 # The suite waits for processes more than it computes, so several run at once, each with its own Kafka.
@@ -37,8 +43,9 @@ test: install lint ## run all checks and all tests, with the coverage that we pr
 	$(BIN)/coverage report --skip-covered --fail-under=95
 	$(BIN)/coverage report --skip-covered --include='rebate_app/domain/*' --fail-under=100
 
-test-fast: install ## run the tests that need no broker
-	$(BIN)/python -m pytest -m "not kafka and not chaos"
+# Needs neither Java nor Maven, so the jars are not fetched.
+test-fast: $(STAMP) ## run the quick tests that need no broker, in a minute
+	$(BIN)/python -m pytest -q -m "not kafka and not chaos and not slow" -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: install ## ruff, mypy --strict, and the arrows between the rooms
 	$(BIN)/ruff check .
@@ -54,23 +61,54 @@ bench-domain: install ## measure the pure domain and the codecs, without a broke
 	@$(BIN)/python -m bench.domain
 
 docs: install ## write the generated pages anew
+	$(BIN)/python scripts/draw_rooms.py
 	$(BIN)/python -m rebate_app.metrics.page > docs/metrics.md
 	$(BIN)/python -m rebate_app.settings_page > docs/configuration.md
 	$(BIN)/python -m rebate_app.failures_page > docs/failures.md
+	$(BIN)/python -m rebate_app.doctor.page > docs/doctor.md
 	$(BIN)/python -m rebate_app.wire.events_page > docs/schemas/rebate-event-1.json
-	$(BIN)/python -m rebate_app.web.catalogue docs/http.md
+	$(BIN)/python -m rebate_app.wire.facts.schemas docs/schemas
+	$(BIN)/python -m rebate_app.wire.asyncapi docs/asyncapi.json
+	$(BIN)/python -m rebate_app.web.openapi.document docs/openapi.json
+	$(BIN)/python -m rebate_app.web.http_page docs/http.md
+	$(BIN)/python -m rebate_app.money_out_page docs/money-out.md
 
 bench: install ## measure everything beside its peers, with a real broker (hours; bench/README.md)
 	@$(BIN)/python -m bench.run
 
-bench-quick: install ## the same rows at small size, in under three minutes
+bench-quick: install ## the same rows at small size, in a few minutes
 	@$(BIN)/python -m bench.run --quick
 
-chaos: install ## the long version of the tests that kill and freeze processes
-	REBATE_CHAOS=full $(BIN)/python -m pytest -m chaos
+broker-versions: install ## a short life of a worker on other versions of Apache Kafka (VERSIONS="3.9.1 4.0.0")
+	$(BIN)/python -m tests.broker.versions $(VERSIONS)
+
+model: install ## 2,000 sequences of facts about withdrawals against the law written a second time
+	MONEY_MODEL_EXAMPLES=2000 $(BIN)/python -m pytest --no-cov tests/money_out/test_model.py
+
+chaos: install ## the long version of the tests that kill and freeze processes, and of all that have one
+	REBATE_CHAOS=full $(BIN)/python -m pytest -m "chaos or longer"
+
+chaos-nodes: install ## freeze a random node of three for 5 to 40 s under import, fifty times (an hour)
+	NODE_ROUNDS=$${ROUNDS:-50} $(BIN)/python -m pytest -s tests/chaos/test_nodes.py
+
+api-fuzz: install ## send 20,000 valid and invalid requests to two real workers
+	REBATE_API_FUZZ_REQUESTS=$${REQUESTS:-20000} $(BIN)/python -m pytest -q -s tests/e2e/test_api_tester.py
+
+payouts-long: install ## 1,000 payouts, 60 kills and freezes, 10 restarts of the broker; each crash point 5 times
+	REBATE_PAYOUTS_LONG=1 $(BIN)/python -m pytest -s tests/chaos/test_payouts.py tests/chaos/test_payout_crash_points.py
+
+screenshots: install ## pictures of the page's views for docs/page (needs Chromium)
+	$(BIN)/python -m tests.page.screenshots
+
+page-load: install ## how fast the page is with 10,000 users, 100,000 lines and 1,000 dead letters
+	@$(BIN)/python -m tests.page.load
 
 mutants: install ## plant each way of going wrong, and prove that a test fails
 	$(BIN)/python -m tests.mutants.prove
+
+image-steps: install ## carry out deploy/Dockerfile without Docker (as root, with REBATE_BROKER)
+	@folder="$$(mktemp -d)"; trap 'rm -rf "$$folder"' EXIT; chmod 755 "$$folder"; \
+	  $(BIN)/python -m tests.image.try_steps "$$folder"
 
 lock: ## resolve pyproject.toml into the lock files again (needs uv)
 	@scripts/lock.sh

@@ -1,1 +1,1 @@
-"""The agents, one module each: decode, ask the domain, hand the result to the table and the outbox."""
+"""The agents, one module each: decode, ask the domain, hand the result to table and collector."""

@@ -1,45 +1,55 @@
-"""Attaches the agents to the app, by explicit imports and given names."""
+"""Attaches the agents to the app: one per stage, and the one that delivers events."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Any
 
-from rebate_app.lane.chunk import Chunk
-from rebate_app.lane.lane import Lane
-from rebate_app.lane.ports import Companion
-from rebate_app.lane.topic import lane_topic
 from rebate_app.settings import Settings
+from rebate_app.streams.faust.topic import batch_topic
+from rebate_app.streams.task.batch import RecordBatch
+from rebate_app.streams.task.manager import TaskManager
+from rebate_app.streams.task.ports import SideConsumer
+from rebate_app.streams.transaction.partitioner import hash_ahead
 
-from . import accounts, order_lines, webhooks
+from . import webhooks
+from .order_lines import OrderLinesStage
+
+Submit = Callable[[RecordBatch], None]
+AgentFunction = Callable[[AsyncIterable[RecordBatch]], Awaitable[None]]
 
 
-def attach(app: Any, lane: Lane, settings: Settings, beside: Companion) -> None:
-    """Attach the agents `order-lines`, `accounts` and `webhooks`: each hands chunks to their partition.
+def attach(app: Any, tasks: TaskManager, settings: Settings, beside: SideConsumer) -> None:
+    """Attach an agent for each stage and the agent `webhooks`: each hands batches to their partition.
 
-    A partition works on one chunk at a time in a task of its own, so partitions overlap while each
+    A partition works on one batch at a time in a task of its own, so partitions overlap while each
     of them stays in order.
     """
-    by_name = {stage.name: source for source, stage in lane.stages.items()}
+    events = batch_topic(app, beside.topics, settings.partitions)
+    app.agent(events, name=webhooks.NAME)(_agent(beside.submit))
+    for source, stage in tasks.stages.items():
+        submit = _agent_of_new_keys if isinstance(stage, OrderLinesStage) else _agent
+        app.agent(batch_topic(app, [source], settings.partitions), name=stage.name)(submit(tasks.submit))
 
-    async def take_order_lines(stream: AsyncIterable[Chunk]) -> None:
-        """Facts of the networks become the state of each order line."""
-        async for chunk in stream:
-            lane.submit(chunk)
 
-    async def take_accounts(stream: AsyncIterable[Chunk]) -> None:
-        """One user's log becomes that user's account."""
-        async for chunk in stream:
-            lane.submit(chunk)
+def _agent_of_new_keys(submit: Submit) -> AgentFunction:
+    """Return an agent function that also hashes the batch's keys, most of which come for the first time."""
 
-    async def take_events(stream: AsyncIterable[Chunk]) -> None:
-        """Events go to the platform's own URL."""
-        async for chunk in stream:
-            beside.submit(chunk)
+    async def submit_batches(stream: AsyncIterable[RecordBatch]) -> None:
+        """Hash the keys of each batch together, and hand it over to the task of its partition."""
+        async for batch in stream:
+            await hash_ahead(record.key for record in batch.records)
+            submit(batch)
 
-    orders = lane_topic(app, [by_name[order_lines.NAME]], settings.partitions)
-    user_log = lane_topic(app, [by_name[accounts.NAME]], settings.partitions)
-    events = lane_topic(app, beside.topics, settings.partitions)
-    app.agent(events, name=webhooks.NAME)(take_events)
-    app.agent(orders, name=order_lines.NAME)(take_order_lines)
-    app.agent(user_log, name=accounts.NAME)(take_accounts)
+    return submit_batches
+
+
+def _agent(submit: Submit) -> AgentFunction:
+    """Return an agent function that hands over every batch."""
+
+    async def submit_batches(stream: AsyncIterable[RecordBatch]) -> None:
+        """Hand over each batch to the task of its partition."""
+        async for batch in stream:
+            submit(batch)
+
+    return submit_batches

@@ -1,109 +1,96 @@
-"""Agent `order-lines`: facts of the networks become the state of each order line (stage 1)."""
+"""Agent `order-lines`: folds the facts of the networks into the state of each order line (stage 1)."""
 
 from __future__ import annotations
 
-from msgspec import Struct
-
-from rebate_app.domain.attribution import parse_user_id_fields
 from rebate_app.domain.facts import OrderFact
 from rebate_app.domain.faults import IMPLAUSIBLE_TIME, Fault, RefusedError
-from rebate_app.domain.folding import Now, fold_order
-from rebate_app.domain.order_line import merge
-from rebate_app.lane.outbox import Outbox, Outgoing
-from rebate_app.lane.stage import Record
-from rebate_app.lane.store import Overlay, Store
+from rebate_app.domain.now import Now
+from rebate_app.domain.order.attribution import parse_user_id_fields
+from rebate_app.domain.order.line import merge
+from rebate_app.domain.order.order_fold import fold_order
 from rebate_app.metrics.catalogue import ORDERS
+from rebate_app.streams.failures.guard import GuardedStage
+from rebate_app.streams.state.buffer import StateTransaction
+from rebate_app.streams.state.build import Build
+from rebate_app.streams.task.stage import Record
+from rebate_app.streams.transaction.collector import OutgoingRecord, RecordCollector
+from rebate_app.wire.audit_trail import actor_in
+from rebate_app.wire.facts.order import decode_order
 from rebate_app.wire.internal import app_of, encode_message, is_internal
-from rebate_app.wire.moments import MOMENT_US_MAX
-from rebate_app.wire.order_facts import decode_order
-from rebate_app.wire.topics import USER_ID_FIELDS_KEY
-from tables.order_lines import OrderLinesChunk
-from tables.parking import read_tally
-
-from .guarded import Desk, FailurePolicy, GuardedSession, KnownBugs
-from .telling import Telling
+from rebate_app.wire.moments import MILLISECOND_US, MOMENT_US_MAX
+from rebate_app.wire.used_rules import USER_ID_FIELDS_KEY
+from tables.builds import ORDER_LINES_BUILDS
+from tables.order_lines import OrderLinesView
 
 NAME = "order-lines"
-MILLISECOND_US = 1_000
+#: Longer source values are not cached: the cache keeps 16,000 of them, and facts have about 500 bytes.
+CACHED_BYTES_MAX = 8 * 1_024
 
 
-class OrderLinesStage(Struct, frozen=True):
-    """Stage 1: `order_topic` → table `order_lines`, and each line's whole worth to the log it belongs to."""
+class OrderLinesStage(GuardedStage, frozen=True, kw_only=True):
+    """Stage 1: `order_topic` → table `order_lines`; each changed line's target to `user_log`."""
 
-    source: str
-    changelog: str
-    user_log: str
-    dlt: str
-
-    app: str
-    user_id_fields: str
-    registry: str = "rebate-rules"
     name: str = NAME
     parked: str = "order_topic-parked"
-    failures: FailurePolicy = FailurePolicy()
-    telling: Telling = Telling()
+    builds: tuple[Build, ...] = ORDER_LINES_BUILDS
+    user_log: str
+    user_id_fields: str
 
-    def session(
-        self, overlay: Overlay, outbox: Outbox, known_bugs: KnownBugs | None = None
-    ) -> GuardedSession:
-        """Return the guarded work on one chunk."""
-        desk = Desk(self.app, self.dlt, self.parked, self.telling)
-        return GuardedSession(desk, self.failures, overlay, outbox, self.work, known_bugs)
-
-    def work(self, overlay: Overlay, outbox: Outbox) -> OrderLinesWork:
-        """Return the work alone, which raises on what it cannot take."""
-        return OrderLinesWork(self, overlay, outbox)
-
-    def unfinished(self, store: Store) -> int:
-        """Return how many parked lines are being released: a line needs no other message to itself."""
-        return read_tally(store).releasing
+    def fold(self, transaction: StateTransaction, collector: RecordCollector) -> OrderLinesFold:
+        """Return the fold of one batch."""
+        return OrderLinesFold(self, transaction, collector)
 
 
-class OrderLinesWork:
-    """The work on records of one chunk of `order_topic` (implements Work)."""
+class OrderLinesFold:
+    """The fold of one batch of `order_topic` (implements Fold)."""
 
-    def __init__(self, stage: OrderLinesStage, overlay: Overlay, outbox: Outbox) -> None:
+    def __init__(
+        self, stage: OrderLinesStage, transaction: StateTransaction, collector: RecordCollector
+    ) -> None:
         self._stage = stage
-        self._outbox = outbox
-        self._overlay = overlay
-        self._taken_before = overlay.warm.taken
-        self._lines = OrderLinesChunk(overlay)
+        self._collector = collector
+        self._sources = transaction.sources
+        self._cached_sources = transaction.cache.sources
+        self._lines = OrderLinesView(transaction)
         self._fields = parse_user_id_fields(stage.user_id_fields)
         self._changed: dict[str, int] = {}  # facts by network: those that changed their line, and all others
         self._unchanged: dict[str, int] = {}
 
-    def successor(self, overlay: Overlay, outbox: Outbox) -> OrderLinesWork:
-        """Return the work that goes on; nothing here is told at the chunk's end."""
-        return OrderLinesWork(self._stage, overlay, outbox)
+    def successor(self, transaction: StateTransaction, collector: RecordCollector) -> OrderLinesFold:
+        """Return the fold that goes on; nothing is emitted at the batch's end."""
+        return OrderLinesFold(self._stage, transaction, collector)
 
     def conclude(self) -> None:
-        """Lines tell their accounts, not the world."""
+        """Send nothing: lines have no events of their own."""
 
     def take(self, record: Record) -> None:
-        """Merge one fact into its line, tell the owner; RefusedError for what cannot be used."""
+        """Merge one fact into its line, send targets; RefusedError for what cannot be used."""
         value, key, timestamp = record.value, record.key, record.timestamp
-        if value is None or key is None or not self._was_taken(value, key, timestamp):
+        if value is None or key is None or not self._is_repeat(value, key, timestamp):
             if is_internal(value) and app_of(value or b"") not in (None, self._stage.app):
                 return  # another app's, which reads the same facts
             at = timestamp * MILLISECOND_US
             fact = self._decoded(record, at)
-            changed = self._merge(fact, Now(record.offset, at), timestamp)
-            if value is not None and key is not None:
-                self._overlay.taken[value] = key, timestamp
+            now = Now(record.offset, at, actor_in(record.headers))
+            changed = self._merge(fact, now, timestamp)
+            if value is not None and key is not None and len(value) <= CACHED_BYTES_MAX:
+                self._sources[value] = key, timestamp
             self._count(fact.line.partition(":")[0], changed=changed)
         else:
             self._count(key.partition(b":")[0].decode(), changed=False)
 
-    def _was_taken(self, value: bytes, key: bytes, timestamp: int) -> bool:
-        """Whether a record like this one, byte for byte, was taken lately: again it changes nothing.
+    def _is_repeat(self, value: bytes, key: bytes, timestamp: int) -> bool:
+        """Whether an equal record, byte for byte, was taken lately: this one changes nothing.
 
-        The earlier one is not the younger: a fact from too far ahead may be refused now and taken later.
+        Not if this one is older: a fact from too far ahead may be refused now and taken later.
         """
-        taken = self._overlay.taken.get(value) or self._taken_before.get(value)
+        if len(value) > CACHED_BYTES_MAX:
+            return False
+        taken = self._sources.get(value) or self._cached_sources.get(value)
         return taken is not None and taken[0] == key and taken[1] <= timestamp
 
     def _merge(self, fact: OrderFact, now: Now, timestamp: int) -> bool:
-        """Merge a fact into its line and tell whom it concerns; return whether anything changed."""
+        """Merge a fact into its line and send the targets; return whether anything changed."""
         state = self._lines.line(fact.line)
         outcome, messages = fold_order(state, fact, now, self._fields)
         if isinstance(outcome, Fault):
@@ -112,7 +99,7 @@ class OrderLinesWork:
             self._lines.note(fact.line, state)
         for message in messages:
             key, value = encode_message(message, self._stage.app)
-            self._outbox.send(self._stage.user_log, key, value, timestamp)
+            self._collector.send(self._stage.user_log, key, value, timestamp)
         return outcome
 
     def _count(self, network: str, *, changed: bool) -> None:
@@ -120,7 +107,10 @@ class OrderLinesWork:
         counts[network] = counts.get(network, 0) + 1
 
     def _decoded(self, record: Record, at: int) -> OrderFact:
-        """Return the fact; one that is too many and too early is refused as too many (contracts.md 5)."""
+        """Return the fact; one beyond a limit and from too far ahead is refused for the limit.
+
+        See docs/spec/facts.md#reason-codes.
+        """
         try:
             return decode_order(record.value, record.key, at)
         except RefusedError as error:
@@ -133,10 +123,13 @@ class OrderLinesWork:
             raise
 
     def finish(self) -> None:
-        """Record the first time how ids were read (contracts.md 6); write the changed lines."""
+        """Register, the first time, how user ids are read; write the changed lines.
+
+        See docs/spec/rules.md#upgrade.
+        """
         if self._lines.first_use():
             key, value = USER_ID_FIELDS_KEY.encode(), self._stage.user_id_fields.encode()
-            self._outbox.send_raw(Outgoing(self._stage.registry, key, value, 0, (), 0))
+            self._collector.send_raw(OutgoingRecord(self._stage.registry, key, value, 0, (), 0))
         self._lines.flush()
         for outcome, counts in (("applied", self._changed), ("ignored", self._unchanged)):
-            self._outbox.count({(ORDERS, (name, outcome)): count for name, count in counts.items()})
+            self._collector.count({(ORDERS, (name, outcome)): count for name, count in counts.items()})

@@ -1,6 +1,6 @@
-"""The agent `webhooks`: events go to whoever the platform wants to tell (docs/webhooks.md).
+"""The agent `webhooks` delivers events to the platform's own URL (docs/webhooks.md).
 
-It reads rebate-events and the retry topics outside the lane's transactions: what is done is acknowledged by
+It reads rebate-events and the retry topics outside the engine's transactions: what is done is acknowledged by
 the group's offsets, after it was delivered or its copy stands in the next topic.
 """
 

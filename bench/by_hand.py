@@ -1,7 +1,7 @@
-"""L1 and L1x: the same fold in a loop written by hand on aiokafka, without Faust and without our lane.
+"""L1 and L1x: the same fold in a loop written by hand on aiokafka, without Faust and without our engine.
 
 L1 has plain producers and awaits every acknowledgement. L1x has two transactional producers for each
-source partition, used in turn, and the watermark in the transaction: the guarantees of our lane, with
+source partition, used in turn, and the watermark in the transaction: the guarantees of our engine, with
 nothing around it: no group, no rebalancing, no HTTP, no dead letters, no metrics. It is the bound.
 
     python -m bench.by_hand --broker B --prefix P [--exactly-once] [--store memory|rocksdb] [--fold toy|real]
@@ -19,13 +19,13 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from .gate import filled
-from .hand_folds import Fold, Outgoing, folds
-from .hand_stores import HandStore, hand_store
-from .orders import PARTITIONS
+from bench.gate import filled
+from bench.hand_folds import Fold, OutgoingRecord, folds
+from bench.hand_stores import HandStore, hand_store
+from bench.orders import PARTITIONS
 
 BATCH_BYTES = 512 * 1_024
-CHUNK_RECORDS_MAX = 1_200
+BATCH_RECORDS_MAX = 1_200
 FETCH_MAX_WAIT_MS = 10
 WATERMARK_KEY = b"!"
 
@@ -62,7 +62,7 @@ class HandPartition:
             await producer.stop()
 
     async def work(self, records: Sequence[Any]) -> None:
-        """Do one chunk, to the end."""
+        """Do one batch, to the end."""
         changes: dict[bytes, bytes] = {}
         outgoing = self._fold(records, self._store.get, changes)
         changes[WATERMARK_KEY] = b'{"offset":%d}' % records[-1].offset
@@ -85,7 +85,7 @@ class HandPartition:
         self._store.apply(changes)
 
 
-def _by_target(outgoing: Sequence[Outgoing]) -> dict[tuple[str, int], list[tuple[bytes, bytes]]]:
+def _by_target(outgoing: Sequence[OutgoingRecord]) -> dict[tuple[str, int], list[tuple[bytes, bytes]]]:
     targets: dict[tuple[str, int], list[tuple[bytes, bytes]]] = {}
     for topic, partition, key, value in outgoing:
         targets.setdefault((topic, partition), []).append((key, value))
@@ -128,9 +128,9 @@ async def run(given: argparse.Namespace) -> None:
 
 
 async def _loop(consumer: AIOKafkaConsumer, part: HandPartition) -> None:
-    """Do the partition's chunks one by one; the partitions' loops overlap."""
+    """Do the partition's batches one by one; the partitions' loops overlap."""
     while True:
-        fetched = await consumer.getmany(part.tp, timeout_ms=200, max_records=CHUNK_RECORDS_MAX)
+        fetched = await consumer.getmany(part.tp, timeout_ms=200, max_records=BATCH_RECORDS_MAX)
         for records in fetched.values():
             await part.work(records)
 

@@ -1,6 +1,6 @@
 """The README's chart: throughput of all contenders as bars, drawn as an SVG from a result's file.
 
-Law: it is read on white and on black ground: no background of its own, and its colours change with the
+It is read on white and on black ground: no background of its own, and its colours change with the
 reader's (`prefers-color-scheme`); every bar carries its figure, so nothing depends on telling colours apart.
 
     python -m bench.chart bench/results/all.json
@@ -14,21 +14,25 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from .process import CHECKOUT
+from bench.process import CHECKOUT
 
 TARGET = CHECKOUT / "docs" / "throughput.svg"
 #: In the chart, and in this order: the same fold for everybody, then our real domain.
 SHOWN = (
     ("l1x", "by hand on aiokafka, memory", "bound"),
     ("l1x-rocksdb", "by hand on aiokafka, RocksDB", "bound"),
-    ("ours-toy", "this project's lane, memory", "ours"),
-    ("ours-toy-rocksdb", "this project's lane, RocksDB", "ours"),
+    ("ours-toy", "this project's engine, memory", "ours"),
+    ("ours-toy-rocksdb", "this project's engine, RocksDB", "ours"),
     ("ours-life-rocksdb", "this project, real domain, RocksDB", "ours"),
     ("streams", "Kafka Streams, memory", "peer"),
     ("streams-rocksdb", "Kafka Streams, RocksDB", "peer"),
     ("quix", "Quix Streams, RocksDB", "peer"),
+    ("flink", "Flink, RocksDB", "peer"),
+    ("bytewax", "Bytewax, at least once", "peer"),
+    ("pathway", "Pathway, at least once", "peer"),
     ("faust-eos", "Faust as documented, exactly_once", "peer"),
 )
+HEAD = "Orders a second, both stages, one process; exactly once unless it says otherwise"
 WIDTH, LABEL, BAR_MAX, ROW, TOP = 760, 262, 400, 26, 44
 STYLE = """
 text{font:13px system-ui,-apple-system,"Segoe UI",sans-serif;fill:#1f2328}
@@ -48,7 +52,7 @@ def svg(found: dict[str, Any]) -> str:
     parts = [
         _opening(height),
         f"<style>{STYLE}</style>",
-        '<text class="head" x="0" y="16">Orders a second, exactly once, both stages, one process</text>',
+        f'<text class="head" x="0" y="16">{HEAD}</text>',
         f'<text class="small" x="0" y="33">{escape(_where(found))}</text>',
     ]
     for number, (title, kind, figure) in enumerate(rows):
@@ -67,7 +71,7 @@ def svg(found: dict[str, Any]) -> str:
 def _opening(height: int) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'height="{height}" role="img" aria-label="Orders a second, exactly once">'
+        f'height="{height}" role="img" aria-label="Orders a second">'
     )
 
 

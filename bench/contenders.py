@@ -11,8 +11,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from . import peers
-from .place import Run
+from bench import peers
+from bench.place import Run
 
 Command = tuple[list[str], dict[str, str]]  # what to start, and its environment
 
@@ -63,7 +63,7 @@ def _flat(given: Mapping[str, str | Path]) -> list[str]:
 
 
 def _own_changelog(run: Run) -> str:
-    return run.topics.accounts_changelog
+    return run.topics.accounts.changelog
 
 
 OURS = "bench.ours"
@@ -96,6 +96,32 @@ EVERYBODY = [
     ),
     Contender("quix", "Quix Streams, RocksDB", peers.quix, peers.quix_accounts, store="rocksdb", share=0.25),
     Contender(
+        "flink",
+        "Flink, RocksDB",
+        peers.flink,
+        peers.account_states,
+        store="rocksdb",
+        prepare=peers.account_states_topic,
+    ),
+    Contender(
+        "bytewax",
+        "Bytewax, memory and SQLite",
+        peers.bytewax,
+        peers.account_states,
+        exactly_once=False,
+        share=0.1,
+        prepare=peers.bytewax_prepare,
+    ),
+    Contender(
+        "pathway",
+        "Pathway, memory and files",
+        peers.pathway,
+        peers.account_states,
+        exactly_once=False,
+        share=0.25,
+        prepare=peers.account_states_topic,
+    ),
+    Contender(
         "faust",
         "Faust as documented",
         peers.faust("at_least_once"),
@@ -125,4 +151,14 @@ EVERYBODY = [
         )
     ),
 ]
-BY_NAME = {contender.name: contender for contender in EVERYBODY}
+#: What only the row `latency` has: `streams-100ms` is `streams`, named after its commit interval.
+FOR_LATENCY = [
+    Contender(
+        f"streams-{commit_ms}ms",
+        f"Kafka Streams, memory, commit interval {commit_ms} ms",
+        peers.streams("memory", commit_ms),
+        peers.streams_accounts,
+    )
+    for commit_ms in (100, 10)
+]
+BY_NAME = {contender.name: contender for contender in [*EVERYBODY, *FOR_LATENCY]}

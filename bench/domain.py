@@ -1,9 +1,9 @@
 """What the pure domain and the codecs cost per input event: both stages, without Kafka, on one core.
 
-Law: the figure is processor time over all of decode, merge, account and encode, from the bytes of
+The figure is processor time over all of decode, merge, account and encode, from the bytes of
 `order_topic` to the records of both tables, divided by the number of records of `order_topic`. The
-feed is that of performance.md: three facts a line, then half as many repeats, a fifth of the lines
-with one inviter, a twentieth with two.
+feed is that of docs/spec/performance.md#targets: three facts a line, then half as many repeats, a fifth of
+the lines with one inviter, a twentieth with two.
 
     python bench/domain.py [--lines 7000] [--runs 5] [--profile]
 """
@@ -26,16 +26,20 @@ from msgspec import Struct
 
 from agents.accounts import AccountsStage
 from agents.order_lines import OrderLinesStage
-from rebate_app.domain.rule_check import parse_rules
-from rebate_app.domain.rules import RuleBook, RuleVersion
-from rebate_app.lane.outbox import Outbox
-from rebate_app.lane.stage import Stage
-from rebate_app.lane.store import MemoryStore, Overlay
-from rebate_app.lane.warm import Warm
-from rebate_app.worker import collect_seldom
+from agents.rule_activation import note_activations
+from rebate_app.domain.pricing.catalogue import RuleCatalogue
+from rebate_app.domain.pricing.rules import RuleVersion
+from rebate_app.process_memory import tune_garbage_collection
+from rebate_app.streams.state.buffer import StateTransaction
+from rebate_app.streams.state.cache import RecordCache
+from rebate_app.streams.state.store import MemoryStore
+from rebate_app.streams.task.stage import Stage
+from rebate_app.streams.transaction.collector import RecordCollector
+from rebate_app.wire.rules.parsing import parse_rules
 
 SEED = 20_260_101
-CHUNK = 1_000  # records; the lane's chunks grow to about that under load (design.md 3)
+#: Records; the engine's batches grow to about that under load (docs/spec/exactness.md#two-producers).
+CHUNK = 1_000
 USERS = 5_000
 TARGET_US = 20
 LOG = "log"
@@ -125,61 +129,51 @@ def snapshots(rng: random.Random, number: int) -> list[tuple[bytes, bytes]]:
 def feed(rng: random.Random, lines: int) -> list[tuple[bytes, bytes]]:
     """Return the records of `order_topic`: the lines' stories interleaved, then half as many repeats."""
     stories = [snapshots(rng, number) for number in range(lines)]
-    window = 500  # lines that are told at a time
-    told = []
+    window = 500  # lines that are reported at a time
+    reported = []
     for start in range(0, lines, window):
         part = stories[start : start + window]
         for step in range(3):
-            told += [story[step] for story in part]
-    return told + rng.choices(told, k=len(told) // 2)
+            reported += [story[step] for story in part]
+    return reported + rng.choices(reported, k=len(reported) // 2)
 
 
 def drive(stage: Stage, store: MemoryStore, records: list[BenchRecord]) -> list[tuple[bytes, bytes]]:
-    """Run the records through a stage in chunks; return what it sent."""
+    """Run the records through a stage in batches; return what it sent."""
     sent = []
-    warm = Warm()
+    cache = RecordCache()
     for start in range(0, len(records), CHUNK):
-        overlay, outbox = Overlay(store, warm), Outbox()
-        session = stage.session(overlay, outbox)
+        transaction, collector = StateTransaction(store, cache), RecordCollector()
+        processor = stage.processor(transaction, collector)
         for record in records[start : start + CHUNK]:
-            session.take(record)
-        session.finish()
-        store.apply(overlay.changes, store.position + len(overlay.changes))
-        warm.keep(overlay)
+            processor.take(record)
+        processor.finish()
+        store.apply(transaction.changes, store.position + len(transaction.changes))
+        cache.keep(transaction)
         sent += [
-            (out.key, out.value) for out in outbox.records if out.topic == "log" and out.key and out.value
+            (out.key, out.value) for out in collector.records if out.topic == "log" and out.key and out.value
         ]
     return sent
 
 
 def run(lines: int) -> dict[str, float]:
     """Run the feed once; return the figures."""
-    rng = random.Random(SEED)
-    version = parse_rules(RULES, "bench")
-    assert isinstance(version, RuleVersion), version
-    accounts = AccountsStage(
-        source=LOG, changelog="a", dlt="log-dlt", app="rebate", rules=RuleBook.of(version)
-    )
-    lines_stage = OrderLinesStage(
-        source="orders", changelog="l", user_log=LOG, dlt="dlt", app="rebate", user_id_fields=""
-    )
+    lines_stage, accounts = _stages()
     states, users = MemoryStore(), MemoryStore()
-    offset = 0
-
-    def log(sent: list[tuple[bytes, bytes]]) -> list[BenchRecord]:
-        nonlocal offset
-        first, offset = offset, offset + len(sent)
-        return [BenchRecord(LOG, 0, first + n, NOW_MS, key, value) for n, (key, value) in enumerate(sent)]
-
-    drive(accounts, users, log(list(profiles())))
-    events = [BenchRecord("orders", 0, n, NOW_MS, *pair) for n, pair in enumerate(feed(rng, lines))]
-    collect_seldom()  # as a worker does
+    log = _Log()
+    transaction, noted = StateTransaction(users), RecordCollector()
+    note_activations(accounts, users, (0, 1), -1, transaction, noted)
+    users.apply(transaction.changes, 1)
+    drive(accounts, users, log.append(list(profiles())))
+    pairs = feed(random.Random(SEED), lines)
+    events = [BenchRecord("orders", 0, n, NOW_MS, *pair) for n, pair in enumerate(pairs)]
+    tune_garbage_collection()  # as a worker does
     begin = time.process_time()
     sent = drive(lines_stage, states, events)
     middle = time.process_time()
     messages = len(sent)
     while sent:  # targets, bonuses of the first inviter, of the second
-        sent = drive(accounts, users, log(sent))
+        sent = drive(accounts, users, log.append(sent))
         messages += len(sent)
     end = time.process_time()
     return {
@@ -192,6 +186,42 @@ def run(lines: int) -> dict[str, float]:
         "line_bytes": _bytes_per_line(states, lines),
         "account_bytes_per_line": _bytes_per_line(users, lines),
     }
+
+
+def _stages() -> tuple[OrderLinesStage, AccountsStage]:
+    """Return both stages, with the rules of the bench."""
+    version = parse_rules(RULES, "bench")
+    assert isinstance(version, RuleVersion), version
+    accounts = AccountsStage(
+        source=LOG,
+        changelog="a",
+        dead_letter_topic="log-dlt",
+        app="rebate",
+        partitions=1,
+        rules=RuleCatalogue([version]),
+    )
+    lines_stage = OrderLinesStage(
+        source="orders",
+        changelog="l",
+        user_log=LOG,
+        dead_letter_topic="dlt",
+        app="rebate",
+        partitions=1,
+        user_id_fields="",
+    )
+    return lines_stage, accounts
+
+
+class _Log:
+    """The user log: each record that is appended gets the next offset."""
+
+    def __init__(self) -> None:
+        self._end = 0
+
+    def append(self, sent: list[tuple[bytes, bytes]]) -> list[BenchRecord]:
+        """Return the records as they stand in the log."""
+        first, self._end = self._end, self._end + len(sent)
+        return [BenchRecord(LOG, 0, first + n, NOW_MS, key, value) for n, (key, value) in enumerate(sent)]
 
 
 def _bytes_per_line(store: MemoryStore, lines: int) -> float:

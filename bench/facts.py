@@ -1,6 +1,6 @@
 """The real feeds: canonical facts, as `POST /v1/orders` would take them, about 560 bytes each.
 
-Law: a fifth of the buyers has one inviter and a twentieth two (bench.domain.profiles), so a line brings
+A fifth of the buyers has one inviter and a twentieth two (bench.domain.profiles), so a line brings
 1.3 messages to the user log on average. Order number n of a seed is always the same. `paid` is one event
 an order, so every event is a new line; `life` is what networks send: three facts a line, then half as
 many repeats.
@@ -11,8 +11,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from .domain import USERS, profiles
-from .orders import DRAWN, SEED, Row
+from bench.domain import USERS, profiles
+from bench.orders import DRAWN, SEED, Row
 
 STATUSES = (("paid", "12"), ("received", "14"), ("settled", "3"))
 
@@ -80,24 +80,24 @@ def fact_again(number: int, again: int) -> Row:
 
 
 EVENTS_PER_LINE = 4.5
-WINDOW = 500  # lines that are told at a time
+WINDOW = 500  # lines that are reported at a time
 
 
 def life(events: int, *, first: int = 0, seed: int = SEED) -> Iterator[Row]:
-    """Yield so many events of lines number `first` and following, each told in three steps, and repeats.
+    """Yield so many events of lines number `first` and following, each in three steps, and repeats.
 
-    The repeats come last, drawn from all that was told, as networks report last week's orders again.
+    The repeats come last, drawn from all rows before them, as networks report last week's orders again.
     """
     rng = random.Random(seed + first)
     lines = max(1, int(events / EVENTS_PER_LINE))
     steps = [list(facts(lines, first=first, step=step)) for step in range(len(STATUSES))]
-    told = 0
+    count = 0
     for start in range(0, lines, WINDOW):
         for rows in steps:
             part = rows[start : start + WINDOW]
-            told += len(part)
+            count += len(part)
             yield from part
-    for _ in range(events - told):
+    for _ in range(events - count):
         row = rng.choice(steps[rng.randrange(len(steps))])
         yield Row(row.key, row.value, (0,))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import faust
 
-from .orders import PARTITIONS, rebate_of
+from bench.orders import PARTITIONS, rebate_of
 
 app = faust.App(
     os.environ.get("BENCH_APP", "faust"),

@@ -1,6 +1,6 @@
 """The gate: the whole input is written in one transaction, and its commit is the moment of the start.
 
-Law: before the commit nobody who reads `read_committed` sees a record of it, after it all of it is
+Before the commit nobody who reads `read_committed` sees a record of it, after it all of it is
 there, so every contender starts warm, with everything in the topic, at a moment that is known.
 """
 
@@ -15,9 +15,8 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 
-from rebate_app.lane.batches import partition_of
-
-from .orders import Row
+from bench.orders import Row
+from rebate_app.streams.transaction.partitioner import partition_of
 
 BATCH_BYTES = 512 * 1_024
 ROWS_AT_ONCE = 20_000

@@ -1,6 +1,7 @@
-"""The folds of the hand-written loop: a chunk's records in, changes and messages out.
+"""The folds of the hand-written loop: a batch's records in, changes and messages out.
 
-The toy is written straight down, without overlay and outbox objects. The real domain is the product's own
+The toy is written straight down, without state transaction and record collector objects. The real domain is
+the product's own
 stages, since nobody would write that twice; so there the comparison is of what is around the fold.
 """
 
@@ -13,18 +14,11 @@ from typing import Any, Protocol
 from msgspec import Struct
 from msgspec.json import encode
 
-from agents.guarded import FailurePolicy
+from agents.accounts import AccountsStage
+from agents.rule_activation import note_activations
 from agents.stages import stages_of
-from rebate_app.lane.batches import partition_of
-from rebate_app.lane.outbox import Outbox
-from rebate_app.lane.stage import Stage
-from rebate_app.lane.store import Overlay
-from rebate_app.settings import load_settings
-from rebate_app.wire.rule_files import load_rules
-from rebate_app.wire.topics import Topics
-
-from .orders import PARTITIONS
-from .toy import (
+from bench.orders import PARTITIONS
+from bench.toy import (
     Account,
     decode_account,
     decode_change,
@@ -33,8 +27,17 @@ from .toy import (
     fold_change,
     fold_order,
 )
+from rebate_app.settings import load_settings
+from rebate_app.streams.failures.guard import FailurePolicy
+from rebate_app.streams.state.buffer import StateTransaction
+from rebate_app.streams.task.stage import Stage
+from rebate_app.streams.transaction.collector import RecordCollector
+from rebate_app.streams.transaction.partitioner import partition_of
+from rebate_app.wire.rules.files import load_rules
+from rebate_app.wire.topics import Topics
+from tables.accounts import ACTIVATIONS_KEY
 
-Outgoing = tuple[str, int, bytes, bytes]  # topic, partition, key, value
+OutgoingRecord = tuple[str, int, bytes, bytes]  # topic, partition, key, value
 Get = Callable[[bytes], bytes | None]
 
 
@@ -44,7 +47,7 @@ class Fold(Protocol):
     source: str
     changelog: str
 
-    def __call__(self, records: Sequence[Any], get: Get, changes: dict[bytes, bytes]) -> list[Outgoing]:
+    def __call__(self, records: Sequence[Any], get: Get, changes: dict[bytes, bytes]) -> list[OutgoingRecord]:
         """Fold the records over what `get` gives; note what changed, return what is to be sent."""
         ...
 
@@ -56,7 +59,7 @@ class HandLines(Struct):
     changelog: str
     user_log: str
 
-    def __call__(self, records: Sequence[Any], get: Get, changes: dict[bytes, bytes]) -> list[Outgoing]:
+    def __call__(self, records: Sequence[Any], get: Get, changes: dict[bytes, bytes]) -> list[OutgoingRecord]:
         """See Fold."""
         outgoing = []
         for record in records:
@@ -77,7 +80,7 @@ class HandAccounts(Struct):
     source: str
     changelog: str
 
-    def __call__(self, records: Sequence[Any], get: Get, changes: dict[bytes, bytes]) -> list[Outgoing]:
+    def __call__(self, records: Sequence[Any], get: Get, changes: dict[bytes, bytes]) -> list[OutgoingRecord]:
         """See Fold."""
         accounts: dict[bytes, Account] = {}
         for record in records:
@@ -93,7 +96,7 @@ class HandAccounts(Struct):
 
 
 class _Reading(Struct):
-    """A store as an overlay wants it."""
+    """A store as a state transaction wants it."""
 
     get: Get
 
@@ -106,14 +109,17 @@ class StageFold:
         self.changelog = stage.changelog
         self._stage = stage
 
-    def __call__(self, records: Sequence[Any], get: Get, changes: dict[bytes, bytes]) -> list[Outgoing]:
+    def __call__(self, records: Sequence[Any], get: Get, changes: dict[bytes, bytes]) -> list[OutgoingRecord]:
         """See Fold."""
-        overlay, outbox = Overlay(_Reading(get)), Outbox()
-        session = self._stage.session(overlay, outbox)
+        transaction, collector = StateTransaction(_Reading(get)), RecordCollector()
+        if isinstance(self._stage, AccountsStage) and get(ACTIVATIONS_KEY) is None:
+            place = (records[0].partition, PARTITIONS)
+            note_activations(self._stage, _Reading(get), place, -1, transaction, collector)
+        processor = self._stage.processor(transaction, collector)
         for record in records:
-            session.take(record)
-        session.finish()
-        changes.update((key, value) for key, value in overlay.changes.items() if value is not None)
+            processor.take(record)
+        processor.finish()
+        changes.update((key, value) for key, value in transaction.changes.items() if value is not None)
         return [
             (
                 out.topic,
@@ -121,7 +127,7 @@ class StageFold:
                 out.key or b"",
                 out.value or b"",
             )
-            for out in outbox.records
+            for out in collector.records
         ]
 
 
@@ -134,6 +140,6 @@ def folds(name: str, prefix: str, rules: Path) -> Iterable[Fold]:
             StageFold(stage) for stage in stages_of(settings, load_rules(rules), FailurePolicy(), lambda: 0)
         ]
     return [
-        HandLines(topics.orders, topics.lines_changelog, topics.user_log),
-        HandAccounts(topics.user_log, topics.accounts_changelog),
+        HandLines(topics.orders, topics.order_lines.changelog, topics.user_log),
+        HandAccounts(topics.user_log, topics.accounts.changelog),
     ]

@@ -17,7 +17,7 @@ class HandStore(Protocol):
         ...
 
     def apply(self, changes: Mapping[bytes, bytes]) -> None:
-        """Take a chunk's changes."""
+        """Take a batch's changes."""
         ...
 
 
@@ -31,7 +31,7 @@ class DictStore:
 
 
 class RocksStore:
-    """On disk: RocksDB with its defaults, one WriteBatch a chunk, write-ahead log on and not synced."""
+    """On disk: RocksDB with its defaults, one WriteBatch a batch, write-ahead log on and not synced."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ class RocksStore:
         self.get = self._rows.get
 
     def apply(self, changes: Mapping[bytes, bytes]) -> None:
-        """Take a chunk's changes."""
+        """Take a batch's changes."""
         batch = WriteBatch(raw_mode=True)
         for key, value in changes.items():
             batch.put(key, value)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from .facts import facts, five, life, people
-from .gate import pour
-from .orders import PARTITIONS, Row, orders
-from .place import Run
-from .watch import AccountSums, LineRecords, Watch
+from bench.facts import facts, five, life, people
+from bench.gate import pour
+from bench.orders import PARTITIONS, Row, orders
+from bench.place import Run
+from bench.watch import AccountSums, LineRecords, Watch
 
 FEEDS: dict[str, Callable[..., Iterable[Row]]] = {"toy": orders, "paid": facts, "life": life, "five": five}
 

@@ -1,6 +1,6 @@
 """The toy feed: orders as JSON of about 450 bytes and 15 fields, one event an order, the same for everybody.
 
-Law: order number n of a seed is always the same, so that what every contender has to come to is known
+Order number n of a seed is always the same, so that what every contender has to come to is known
 without asking any of them.
 """
 
@@ -65,3 +65,16 @@ def orders(
             shop,
         )
         yield Row(b"taobao:%019d" % number, value, (1, 1, rebate_of(commission)))
+
+
+#: How a user of a probe is called; no other user is.
+PROBE = "probe-"
+_PROBED_FROM = 900_000_000
+
+
+def probe(number: int) -> tuple[str, Row]:
+    """Return a user who has no other order, and the order."""
+    user = f"{PROBE}{number:06d}"
+    row = next(orders(1, first=_PROBED_FROM + number))
+    before, name, after = row.value.partition(b'"user_id":"')
+    return user, Row(row.key, before + name + user.encode() + after[after.index(b'"') :], row.raises)

@@ -1,6 +1,6 @@
 """Our own app with the toy's stages in place of the product's: `faust -A bench.ours worker`.
 
-Law: everything but the two folds is the product's own composition, so what is measured is its lane.
+Everything but the two folds is the product's own composition, so the measurement is of its streams engine.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ def __getattr__(name: str) -> Any:
     """Build the app when Faust asks for it."""
     if name != "app":
         raise AttributeError(name)
-    from rebate_app.composition import create_app
-
-    from .toy_stages import toy_stages
+    from bench.toy_stages import toy_stages
+    from rebate_app.bootstrap import create_app
 
     app = create_app(make_stages=lambda settings, *_: toy_stages(settings))
     globals()["app"] = app

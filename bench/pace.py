@@ -1,6 +1,6 @@
 """A producer that keeps a rate: orders in small groups, each at its moment, acknowledged by all replicas.
 
-Law: it says how late it was, so a producer that could not keep up is seen. In a process of its own:
+It says how late it was, so a producer that could not keep up is seen. In a process of its own:
 
     python -m bench.pace --broker B --topic T --rate 5000 --seconds 30 [--first N] [--lines L]
 """
@@ -16,8 +16,8 @@ from itertools import chain, count, islice
 
 from aiokafka import AIOKafkaProducer
 
-from .facts import fact_again, life
-from .orders import DRAWN, Row
+from bench.facts import fact_again, life
+from bench.orders import DRAWN, Row, orders
 
 EVERY_S = 0.01
 
@@ -66,9 +66,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--lines", type=int, default=0, help="so many recurring lines; 0: lines live")
+    parser.add_argument("--feed", choices=("life", "toy"), default="life", help="of lines that live")
     given = parser.parse_args()
     wanted = int(given.rate * given.seconds) + DRAWN
-    rows = recurring(given.lines, given.first) if given.lines else life(wanted, first=given.first)
+    feed = life if given.feed == "life" else orders
+    rows = recurring(given.lines, given.first) if given.lines else feed(wanted, first=given.first)
     rows = chain([next(rows)], rows)  # the feed draws all its lines first, which takes a core for seconds
     print("begins", flush=True)
     print(json.dumps(asyncio.run(keep(given.broker, given.topic, rows, given.rate, given.seconds))))

@@ -1,6 +1,6 @@
 """Where a benchmark happens: one broker for all contenders, and topics of its own for each run.
 
-Law: a run's topics begin with its prefix, exist before any contender starts, with the partitions and
+A run's topics begin with its prefix, exist before any contender starts, with the partitions and
 the configuration that the product wants, and are deleted after it, so that no run sees another's.
 """
 
@@ -19,14 +19,13 @@ from uuid import uuid4
 from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Struct
 
+from bench.domain import RULES
+from bench.orders import PARTITIONS
+from bench.process import CHECKOUT
 from rebate_app.broker import LocalKafka, free_port
-from rebate_app.lane.admin import ensure_topics
 from rebate_app.settings import Settings, load_settings
+from rebate_app.streams.kafka.admin import ensure_topics
 from rebate_app.wire.topics import Topics
-
-from .domain import RULES
-from .orders import PARTITIONS
-from .process import CHECKOUT
 
 FOLDER = CHECKOUT / ".rebate" / "bench"
 #: The broker keeps what is written in memory and flushes as it likes, as Kafka does by default.

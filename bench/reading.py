@@ -1,7 +1,7 @@
-"""Rows about reading: produced → visible, GETs on the owner while orders stream, forwarded GETs.
+"""Rows about reading: GETs on the owner while orders stream, forwarded GETs.
 
-Law: whoever asks and whoever produces are processes of their own, so they cost the worker nothing but
-the machine that all share; what they cost is in the figures.
+Clients and producers are processes of their own: they share the machine with the worker, nothing else;
+their cost is in the results.
 """
 
 from __future__ import annotations
@@ -10,33 +10,25 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from bench.facts import people
+from bench.gate import pour
+from bench.job import FEEDS, nothing
+from bench.orders import PARTITIONS, USERS, Row
+from bench.place import Place, Run, new_run
+from bench.process import CHECKOUT
+from bench.worker import OurWorker
+from rebate_app.streams.transaction.partitioner import partition_of
 
-from rebate_app.lane.batches import partition_of
-
-from .client import percentile
-from .facts import fact, people
-from .gate import pour
-from .job import FEEDS, nothing
-from .orders import PARTITIONS, USERS, Row
-from .place import Place, Run, new_run
-from .process import CHECKOUT
-from .worker import OurWorker
-
-POLL_S = 0.002
-PROBES_PER_S = 20
-VISIBLE_SECONDS_MAX = 30.0
 CONNECTIONS = 8
 FORWARDED_PER_S = 500.0
 
-Figures = dict[str, Any]
+Measurements = dict[str, Any]
 
 
 def fill(run: Run, worker: OurWorker, count: int, *, first: int = 0, feed: str = "paid") -> None:
@@ -76,109 +68,91 @@ def begun(stream: subprocess.Popen[str]) -> None:
         raise RuntimeError(f"{stream.args!r} has not begun")
 
 
-def answer(process: subprocess.Popen[str], seconds_max: float) -> Figures:
+def answer(process: subprocess.Popen[str], seconds_max: float) -> Measurements:
     """Return what it found."""
-    said, _ = process.communicate(timeout=seconds_max)
+    output, _ = process.communicate(timeout=seconds_max)
     if process.returncode:
         raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
-    found: Figures = json.loads(said)
+    found: Measurements = json.loads(output)
     return found
 
 
-def latency(where: Place, *, seconds: float, rate: float = 500.0, store: str = "memory") -> Figures:
-    """Measure from right before an order is sent until its user's balance shows it, at a steady rate."""
-    with new_run(where, "latency") as run, OurWorker(run, store=store) as worker:
-        begin(run)
-        worker.wait_ready()
-        fill(run, worker, 20_000)
-        with _stream(run, rate, seconds, 50_000) as stream:
-            begun(stream)
-            took = asyncio.run(_probe(run, worker, seconds - 1))
-            paced = answer(stream, seconds + 60)
-        took.sort()
-        return {
-            "rate": paced["per_second"],
-            "probes": len(took),
-            "p50_ms": percentile(took, 0.5) * 1e3,
-            "p99_ms": percentile(took, 0.99) * 1e3,
-            "max_ms": took[-1] * 1e3,
-            "producer_latest_ms": paced["latest_ms"],
-        }
+def reads(where: Place, *, seconds: float, rate: float = 5_000.0, store: str = "memory") -> Measurements:
+    """Measure GETs on the owner while orders stream: at 3,000/s, then as many as it answers.
 
-
-async def _probe(run: Run, worker: OurWorker, seconds: float) -> list[float]:
-    """Send orders of new users, one after the other, and ask for each until it shows."""
-    producer = AIOKafkaProducer(bootstrap_servers=run.place.broker, acks="all", linger_ms=0)
-    await producer.start()
-    reader, writer = await asyncio.open_connection("127.0.0.1", worker.port)
-    took: list[float] = []
-    try:
-        began = time.perf_counter()
-        while time.perf_counter() - began < seconds:
-            number = len(took)
-            row = fact(9_000_000 + number, f"p{number}", 1_000, "paid", "12", 0)
-            sent_at = time.perf_counter()
-            await producer.send(run.topics.orders, row.value, key=row.key)
-            while b'"estimated":0,' in await _balance(reader, writer, f"p{number}"):
-                if time.perf_counter() - sent_at > VISIBLE_SECONDS_MAX:
-                    raise TimeoutError(f"p{number} was not visible")
-                await asyncio.sleep(POLL_S)
-            took.append(time.perf_counter() - sent_at)
-            await asyncio.sleep(max(0.0, began + len(took) / PROBES_PER_S - time.perf_counter()))
-    finally:
-        writer.close()
-        await producer.stop()
-    return took
-
-
-async def _balance(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, user: str) -> bytes:
-    writer.write(f"GET /v1/users/{user}/balance HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    return await reader.readexactly(length)
-
-
-def reads(where: Place, *, seconds: float, rate: float = 5_000.0, store: str = "memory") -> Figures:
-    """Measure GETs on the owner while orders stream: at 3,000/s, then as many as it answers."""
+    `room_per_s`: what the interpreter's one core leaves for GETs while it takes the orders, from two
+    measurements of the same run: GETs alone, and the worker's processor time for the orders alone.
+    """
     with new_run(where, "reads") as run, OurWorker(run, store=store) as worker:
         begin(run)
         worker.wait_ready()
         fill(run, worker, 50_000)
-        paths = _paths(run, [f"u{number}" for number in range(USERS)])
-        found: Figures = {}
+        paths = balance_paths(run, [f"u{number}" for number in range(USERS)])
+        found: Measurements = {}
         for name, wanted in (("at_3000", 3_000.0), ("closed_loop", 0.0)):
             first = 100_000 if wanted else 1_000_000
-            with _stream(run, rate, seconds, first) as stream:
+            with stream_orders(run, rate, seconds, first) as stream:
                 begun(stream)
-                asked = _get(worker.port, paths, wanted, seconds)
+                answered = get(worker.port, paths, wanted, seconds)
                 paced = answer(stream, seconds + 60)
-            found[name] = asked | {"orders_per_s": paced["per_second"], "lag_after": worker.lag()}
+            found[name] = answered | {"orders_per_s": paced["per_second"], "lag_after": worker.lag()}
+        run.settle()
+        found["alone"] = get(worker.port, paths, 0.0, seconds)
+        found["streaming_share"] = share = _share_of_a_core(run, worker, rate, seconds)
+        found["room_per_s"] = found["alone"]["per_second"] * max(0.0, 1 - share)
         return found
 
 
-def _paths(run: Run, users: Sequence[str]) -> Path:
+def _share_of_a_core(run: Run, worker: OurWorker, rate: float, seconds: float) -> float:
+    """Return which share of a core the worker needs for orders at that rate."""
+    before = worker.cpu_seconds()
+    with stream_orders(run, rate, seconds, 2_000_000) as stream:
+        begun(stream)
+        answer(stream, seconds + 60)
+    run.settle()
+    return (worker.cpu_seconds() - before) / seconds
+
+
+def balance_paths(run: Run, users: Sequence[str]) -> Path:
+    """Write the paths of these users' balances to a file."""
     path = run.folder / f"paths-{len(users)}-{users[0]}"
     path.write_text("\n".join(f"/v1/users/{user}/balance" for user in users), encoding="utf-8")
     return path
 
 
-def _get(port: int, paths: Path, rate: float, seconds: float, connections: int = CONNECTIONS) -> Figures:
+def get(
+    port: int, paths: Path, rate: float, seconds: float, connections: int = CONNECTIONS, token: str = ""
+) -> Measurements:
+    """Return the figures of a client that asks one worker for so long (bench/client.py)."""
     with apart(
-        "bench.client", port=port, paths=paths, rate=rate, seconds=seconds, connections=connections
-    ) as asked:
-        return answer(asked, seconds + 60)
+        "bench.client",
+        port=port,
+        paths=paths,
+        rate=rate,
+        seconds=seconds,
+        connections=connections,
+        token=token,
+    ) as caller:
+        return answer(caller, seconds + 60)
 
 
-def _stream(
-    run: Run, rate: float, seconds: float, first: int
+def stream_orders(
+    run: Run, rate: float, seconds: float, first: int, feed: str = "life"
 ) -> AbstractContextManager[subprocess.Popen[str]]:
-    """Start a producer of new orders."""
-    topic = run.topics.orders
-    return apart("bench.pace", broker=run.place.broker, topic=topic, rate=rate, seconds=seconds, first=first)
+    """Start a producer of new orders (bench/pace.py)."""
+    return apart(
+        "bench.pace",
+        broker=run.place.broker,
+        topic=run.topics.orders,
+        rate=rate,
+        seconds=seconds,
+        first=first,
+        feed=feed,
+    )
 
 
-def forwarded(where: Place, *, seconds: float, rounds: int) -> Figures:
-    """Measure the same users' balances asked at their owner and at the other worker, by turns.
+def forwarded(where: Place, *, seconds: float, rounds: int) -> Measurements:
+    """Measure the same users' balances requested from their owner and from the other worker, in turns.
 
     At a steady rate, counted from when each was due; then, `closed_`, as many as four connections get:
     two workers share the work of a forwarded answer, so that says what it costs and not how long it takes.
@@ -191,15 +165,15 @@ def forwarded(where: Place, *, seconds: float, rounds: int) -> Figures:
         topic = run.topics.user_log
         items = {item["url"]: item["partitions"][topic] for item in one.json("/v1/workers")["items"]}
         owned = set(items[two.url])
-        paths = _paths(
+        paths = balance_paths(
             run, [f"u{n}" for n in range(USERS) if partition_of(f"u{n}".encode(), PARTITIONS) in owned]
         )
-        found: Figures = {}
+        found: Measurements = {}
         for name, rate in (("", FORWARDED_PER_S), ("closed_", 0.0)):
             direct, through = [], []
             for _ in range(rounds):
-                direct.append(_get(two.port, paths, rate, seconds, 4))
-                through.append(_get(one.port, paths, rate, seconds, 4))
+                direct.append(get(two.port, paths, rate, seconds, 4))
+                through.append(get(one.port, paths, rate, seconds, 4))
             found |= {
                 f"{name}{way}_{key}": median(figures[key] for figures in all_of_them)
                 for way, all_of_them in (("direct", direct), ("forwarded", through))

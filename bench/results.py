@@ -11,12 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench import domain, orders
+from bench.peers import HERE, java_version
+from bench.process import CHECKOUT
+from bench.targets import verdicts
 from rebate_app.broker.jars import KAFKA_VERSION
-
-from . import domain, orders
-from .peers import HERE, java_version
-from .process import CHECKOUT
-from .targets import verdicts
 
 RESULTS = HERE / "results"
 PACKAGES = ("faust-streaming", "aiokafka", "msgspec", "rocksdict", "orjson", "aiohttp")
@@ -37,7 +36,7 @@ def surroundings() -> dict[str, Any]:
             "python": platform.python_version(),
             "java": java_version(),
             "kafka": KAFKA_VERSION,
-            "quixstreams": _quix(),
+            **{name: _pinned(name) for name in ("quix", "bytewax", "pathway")},
         },
         "seeds": {"toy": orders.SEED, "domain": domain.SEED},
         "commit": _git("rev-parse", "HEAD"),
@@ -50,8 +49,10 @@ def _model() -> str:
     return next((row.partition(": ")[2] for row in rows if row.startswith("model name")), platform.machine())
 
 
-def _quix() -> str:
-    return (HERE / "quix" / "requirements.in").read_text(encoding="utf-8").strip().partition("==")[2]
+def _pinned(peer: str) -> str:
+    """Return the version of a peer with a virtual environment of its own."""
+    wanted = (HERE / peer / "requirements.in").read_text(encoding="utf-8").splitlines()[0]
+    return wanted.partition("==")[2]
 
 
 def _git(*arguments: str) -> str:
@@ -74,7 +75,7 @@ def write(name: str, around: dict[str, Any], rows: dict[str, Any]) -> Path:
     return path
 
 
-def tell(rows: dict[str, Any]) -> None:
+def print_verdicts(rows: dict[str, Any]) -> None:
     """Print each ratio and whether it is reached."""
     for verdict in verdicts(rows):
         mark = "reached    " if verdict["reached"] else "NOT reached"

@@ -1,6 +1,6 @@
 """The soak: the same order lines reported again and again for as long as wanted, on RocksDB.
 
-Law: memory, lag and the worker's files have to level off. Each line's version grows with every report
+Memory, lag and the worker's files have to level off. Each line's version grows with every report
 and no money moves, so the state keeps its size: what grows all the same is a leak.
 """
 
@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from .pace import recurring
-from .place import Place, new_run
-from .process import folder_bytes, open_files, resident_bytes
-from .reading import Figures, answer, apart, begin, begun
-from .states import worker_cost
-from .worker import OurWorker
+from bench.pace import recurring
+from bench.place import Place, new_run
+from bench.process import folder_bytes, open_files, resident_bytes
+from bench.reading import Measurements, answer, apart, begin, begun
+from bench.states import worker_cost
+from bench.worker import OurWorker
 
 SAMPLE_S = 5.0
 GROWN_MAX = 1.05  # of the third quarter's median: what levels off stays below
@@ -31,8 +31,8 @@ def soak(
     seconds: float,
     rate: float = 2_000.0,
     lines: int = 200_000,
-    tell: Callable[[str], None] = print,
-) -> Figures:
+    report: Callable[[str], None] = print,
+) -> Measurements:
     """Run it; return the samples and the verdicts."""
     with new_run(where, "soak") as run, OurWorker(run, store="rocksdb") as worker:
         begin(run)
@@ -55,7 +55,7 @@ def soak(
                 time.sleep(SAMPLE_S)  # the interval of the samples, not a wait for anything
                 worker.check()
                 samples.append(_sample(run.folder / "worker-0", worker, time.monotonic() - began))
-                tell(_shown(samples[-1]))
+                report(_shown(samples[-1]))
             paced = answer(stream, seconds + 60)
         return {
             "rate": paced["per_second"],

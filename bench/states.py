@@ -1,6 +1,6 @@
 """Rows about state: restoring it, what a line of it weighs, and whether more of it costs more.
 
-Law: costs are processor seconds of the worker, which another program on the machine does not falsify as it
+Costs are processor seconds of the worker, which another program on the machine does not falsify as it
 falsifies seconds of the wall clock; sizes are resident memory, after the same feed twice, so that buffers
 and arenas, which do not grow with the state, are in both and fall out of the difference.
 """
@@ -13,23 +13,22 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from statistics import median
 
-from rebate_app.lane.restore import restore
-from rebate_app.lane.stage import Stage
-from rebate_app.lane.store import MemoryStore, Store
-from rebate_app.lane.store_folder import StoreFolder
+from bench.contenders import OURS, PRODUCT
+from bench.facts import POSTINGS, fact, facts
+from bench.job import FEEDS
+from bench.orders import DRAWN, PARTITIONS, Row
+from bench.place import Place, Run, new_run
+from bench.process import resident_bytes
+from bench.reading import Measurements, begin, fill, pour_orders
+from bench.toy_stages import toy_stages
+from bench.worker import OurWorker
+from rebate_app.streams.state.folder import StoreFolder
+from rebate_app.streams.state.restore import restore
+from rebate_app.streams.state.store import MemoryStore, Store
+from rebate_app.streams.task.stage import Stage
 
-from .contenders import OURS, PRODUCT
-from .facts import POSTINGS, fact, facts
-from .job import FEEDS
-from .orders import DRAWN, PARTITIONS, Row
-from .place import Place, Run, new_run
-from .process import resident_bytes
-from .reading import Figures, begin, fill, pour_orders
-from .toy_stages import toy_stages
-from .worker import OurWorker
 
-
-def restoring(where: Place, *, lines: int) -> Figures:
+def restoring(where: Place, *, lines: int) -> Measurements:
     """Measure how fast a worker's changelog is read into new stores, and how soon a worker is ready again.
 
     The rate is of the product's own `restore`, all partitions of the table of lines at once, as a worker
@@ -37,7 +36,7 @@ def restoring(where: Place, *, lines: int) -> Figures:
     """
     with new_run(where, "restore") as run:
         with OurWorker(run, app=OURS, store="rocksdb") as worker:
-            found: Figures = {"ready_empty_s": worker.wait_ready()}
+            found: Measurements = {"ready_empty_s": worker.wait_ready()}
             fill(run, worker, lines, feed="toy")
         found["lines"] = lines
         with OurWorker(run, app=OURS, store="rocksdb") as worker:
@@ -75,9 +74,9 @@ async def _restored_per_s(run: Run, kind: str) -> float:
     return sum(each.records for each in done) / took
 
 
-def memory(where: Place, *, lines: int) -> Figures:
+def memory(where: Place, *, lines: int) -> Measurements:
     """Measure what a line weighs in a worker: the toy's, and the real one with five postings."""
-    found: Figures = {"lines": lines}
+    found: Measurements = {"lines": lines}
     for name, app, feed, store, parts in (
         ("toy_memory", OURS, "toy", "memory", 3),
         ("real_memory", PRODUCT, "five", "memory", 3),
@@ -109,7 +108,7 @@ def worker_cost(run: Run, worker: OurWorker, rows: Iterable[Row], count: int) ->
     return (worker.cpu_seconds() - before) / count * 1e6
 
 
-def heavy_user(where: Place, *, lines: int, events: int, rounds: int) -> Figures:
+def heavy_user(where: Place, *, lines: int, events: int, rounds: int) -> Measurements:
     """Compare events for one user with so many lines with events for users with ten lines each."""
     with new_run(where, "heavy") as run, OurWorker(run) as worker:
         worker.wait_ready()
@@ -127,7 +126,7 @@ def heavy_user(where: Place, *, lines: int, events: int, rounds: int) -> Figures
                 first = turn * events % lines
                 rows = [_step(bases[name] + n, owner(n), 1) for n in range(first, first + events)]
                 costs[name].append(worker_cost(run, worker, rows, events))
-        found: Figures = {f"{name}_us": median(each) for name, each in costs.items()}
+        found: Measurements = {f"{name}_us": median(each) for name, each in costs.items()}
         return found | {"lines": lines, "ratio": found["heavy_us"] / found["light_us"]}
 
 
@@ -136,7 +135,7 @@ def _step(number: int, user: str, step: int) -> Row:
     return fact(number, user, 1_000 + number % 977, status, code, step)
 
 
-def two_workers(where: Place, *, events: int, rounds: int, feed: str = "life") -> Figures:
+def two_workers(where: Place, *, events: int, rounds: int, feed: str = "life") -> Measurements:
     """Compare the processor time an order of one worker with that of two together, by turns."""
     costs: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(rounds):
@@ -166,42 +165,44 @@ def _cost_of(run: Run, count: int, events: int, feed: str) -> float:
         return (sum(worker.cpu_seconds() for worker in workers) - before) / events * 1e6
 
 
-def growth(where: Place, *, lines: int, events: int, rounds: int, store: str = "memory") -> Figures:
+def growth(where: Place, *, lines: int, events: int, rounds: int, store: str = "memory") -> Measurements:
     """Compare the cost of an event at a state and at ten times that state: new lines, and known ones."""
     with new_run(where, "growth") as run, OurWorker(run, store=store) as worker:
         begin(run)
         worker.wait_ready()
-        found: Figures = {"store": store, "lines": lines}
+        found: Measurements = {"store": store, "lines": lines}
         at = 0
         for name, upto in (("small", lines), ("large", 10 * lines)):
             worker_cost(run, worker, facts(upto - at, first=at), upto - at)
             at = upto
-            news, known = [], []
+            pending_events, known = [], []
             for _ in range(rounds):
                 first = at - events
-                news.append(worker_cost(run, worker, facts(events, first=at), events))
+                pending_events.append(worker_cost(run, worker, facts(events, first=at), events))
                 known.append(worker_cost(run, worker, facts(events, first=first, step=1), events))
                 at += events
-            found |= {f"new_{name}_us": median(news), f"known_{name}_us": median(known)}
+            found |= {f"new_{name}_us": median(pending_events), f"known_{name}_us": median(known)}
         for kind in ("new", "known"):
             found[f"{kind}_ratio"] = found[f"{kind}_large_us"] / found[f"{kind}_small_us"]
         return found
 
 
-def millions(where: Place, *, lines: int, steps: int) -> Figures:
+def millions(where: Place, *, lines: int, steps: int) -> Measurements:
     """Let a worker on RocksDB take so many new toy lines, step after step, and compare what each step costs.
 
-    The toy, since it is the lane and the store that could become slower with what they hold.
+    The toy, since it is the engine and the store that could become slower with what they hold.
     """
     with new_run(where, "millions") as run, OurWorker(run, app=OURS, store="rocksdb") as worker:
         worker.wait_ready()
-        costs = []
+        costs, resident = [], []
         for step in range(steps):
             costs.append(worker_cost(run, worker, FEEDS["toy"](lines, first=step * lines), lines))
             worker.check()
+            resident.append(round(resident_bytes(worker.pid) / 2**20))
         return {
             "lines_a_step": lines,
             "each_us": costs,
-            "resident_mib": resident_bytes(worker.pid) / 2**20,
+            "resident_mib": resident[-1],
+            "resident_mib_each": resident,
             "ratio": max(costs) / costs[0],
         }

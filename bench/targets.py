@@ -1,6 +1,6 @@
 """What is to be reached, and whether it was: ratios of figures from one run, and nothing else.
 
-Law: a target that was not measured is not reached. Throughputs are medians over interleaved rounds.
+A target that was not measured is not reached. Throughputs are medians over interleaved rounds.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from typing import Any
 
 from msgspec import Struct
 
-Figures = dict[str, Any]
+Measurements = dict[str, Any]
 
 
 class Target(Struct, frozen=True):
     """One figure of one row, and the bound that it has to keep."""
 
     row: str
-    says: str
-    figure: Callable[[Figures], float]
+    summary: str
+    figure: Callable[[Measurements], float]
     bound: float
     at_least: bool
 
-    def verdict(self, rows: Figures) -> dict[str, Any] | None:
+    def verdict(self, rows: Measurements) -> dict[str, Any] | None:
         """Return the figure and whether it is reached, None when the row was not measured."""
         try:
             value = self.figure(rows[self.row])
@@ -31,25 +31,35 @@ class Target(Struct, frozen=True):
         reached = value >= self.bound if self.at_least else value <= self.bound
         return {
             "row": self.row,
-            "says": self.says,
+            "says": self.summary,
             "figure": round(value, 3),
             "bound": ("≥ " if self.at_least else "≤ ") + f"{self.bound:g}",
             "reached": reached,
         }
 
 
-def _ratio(ours: str, other: str) -> Callable[[Figures], float]:
+def _ratio(ours: str, other: str) -> Callable[[Measurements], float]:
     return lambda figures: float(figures[ours]["orders_per_s"] / figures[other]["orders_per_s"])
 
 
-def _at(*path: str) -> Callable[[Figures], float]:
-    def figure(figures: Figures) -> float:
-        found: Any = figures
+def _at(*path: str) -> Callable[[Measurements], float]:
+    def figure(measurements: Measurements) -> float:
+        found: Any = measurements
         for name in path:
             found = found[name]
         return float(found)
 
     return figure
+
+
+def _committed(figure: str, other: str) -> Callable[[Measurements], float]:
+    """Return the ratio of ours to another's, from sent to committed in the accounts' changelog."""
+
+    def ratio(row: Measurements) -> float:
+        peers = row["peers"]
+        return float(peers["ours-toy"]["committed"][figure] / peers[other]["committed"][figure])
+
+    return ratio
 
 
 _FASTER = [
@@ -75,9 +85,20 @@ TARGETS = [
     Target("workers", "processor time an order, two workers over one", _at("ratio"), 1.18, False),
     Target("latency", "produced to visible, p50 ms", _at("p50_ms"), 40, False),
     Target("latency", "produced to visible, p99 ms", _at("p99_ms"), 120, False),
+    *(
+        Target("latency", f"{figure} ours over {other}", _committed(figure, other), 0.5, False)
+        for other in ("streams-100ms", "streams-10ms")
+        for figure in ("p50_ms", "p99_ms")
+    ),
     Target("reads", "GETs a second while orders stream", _at("closed_loop", "per_second"), 3_000, True),
     Target("reads", "p99 ms at 3,000 GETs a second", _at("at_3000", "p99_ms"), 25, False),
     Target("forwarded", "p99 forwarded over direct", _at("p99_ratio"), 2.0, False),
+    Target("slow-clients", "orders a second beside 200 slow clients over alone", _at("ratio"), 0.8, True),
+    Target("authentication", "balance GETs a second with keys over without", _at("ratio"), 0.93, True),
+    Target("crowd", "orders a second in a crowd over alone", _at("ratio"), 0.8, True),
+    Target("crowd", "another caller's p99 in a crowd over alone", _at("p99_ratio"), 2.0, False),
+    Target("withdrawals", "withdrawals decided a second", _at("alone", "per_second"), 200, True),
+    Target("money-out", "orders a second with payouts over without", _at("ratio"), 0.97, True),
     Target("restore", "records a second into memory", _at("memory_per_s"), 100_000, True),
     Target("restore", "records a second into RocksDB", _at("rocksdb_per_s"), 100_000, True),
     Target("restore", "s from start to ready, RocksDB", _at("ready_rocksdb_s"), 5, False),
@@ -90,10 +111,11 @@ TARGETS = [
         for row in ("growth", "growth-rocksdb")
         for kind in ("new", "known")
     ),
+    Target("day", "processor time of a day over the sizing table's", _at("over_sizing"), 1.0, False),
     Target("millions", "cost a toy line, the dearest million over the first", _at("ratio"), 1.3, False),
     *(
-        Target("soak", f"{says} (1: yes)", _at("verdicts", name), 1, True)
-        for name, says in (
+        Target("soak", f"{summary} (1: yes)", _at("verdicts", name), 1, True)
+        for name, summary in (
             ("rss_levels_off", "memory levels off"),
             ("files_level_off", "files level off"),
             ("descriptors_level_off", "descriptors level off"),
@@ -103,7 +125,7 @@ TARGETS = [
 ]
 
 
-def verdicts(rows: Figures) -> list[dict[str, Any]]:
+def verdicts(rows: Measurements) -> list[dict[str, Any]]:
     """Return a verdict for everything that was measured."""
     found = (target.verdict(rows) for target in TARGETS)
     return [verdict for verdict in found if verdict is not None]

@@ -1,6 +1,6 @@
 """Throughput: orders a second from the moment all input is there until the last effect is committed.
 
-Law: contenders take turns, round by round, on one broker; each figure is the median over the rounds, so
+Contenders take turns, round by round, on one broker; each figure is the median over the rounds, so
 what drifts on the machine drifts for all of them. After each run the accounts have to be right.
 """
 
@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from statistics import median
 from typing import Any
 
 from msgspec import Struct, to_builtins
 
-from .contenders import Contender
-from .job import Job, nothing
-from .place import Place, Run, new_run
-from .process import Process, cpu_seconds, resident_bytes
+from bench.contenders import Contender
+from bench.job import Job, nothing
+from bench.place import Place, Run, new_run
+from bench.process import Process, cpu_seconds, resident_bytes
 
 PRIMER = 2_000
 FEWEST = 1_000
@@ -37,21 +38,27 @@ class Measured(Struct, frozen=True):
     resident_mib: float
 
 
-def measure(where: Place, contender: Contender, count: int) -> Measured:
+#: What goes on beside a contender while it is measured, given the contender's environment.
+Beside = Callable[[Mapping[str, str]], AbstractContextManager[object]]
+
+
+def measure(where: Place, contender: Contender, count: int, beside: Beside | None = None) -> Measured:
     """Run one contender once."""
     with new_run(where, contender.name) as run:
         contender.prepare(run)
-        return asyncio.run(_measure(run, contender, count))
+        return asyncio.run(_measure(run, contender, count, beside))
 
 
-async def _measure(run: Run, contender: Contender, count: int) -> Measured:
+async def _measure(run: Run, contender: Contender, count: int, beside: Beside | None) -> Measured:
     job = Job(run, contender.feed, contender.accounts(run))
     await job.prepare()
     command, environment = contender.command(run)
-    with Process(command, run.folder / "contender.log", environment) as process:
+    with ExitStack() as ended_with, Process(command, run.folder / "contender.log", environment) as process:
         await job.fill(PRIMER, 0)
         async with job.watch(process.check):
             await job.done(START_SECONDS_MAX)
+            if beside is not None:
+                ended_with.enter_context(beside(environment))
             before = (0.0, 0.0)
 
             def note() -> None:

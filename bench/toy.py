@@ -1,6 +1,6 @@
 """The toy fold that every contender does: an order becomes a line's state, a message, and an account.
 
-Law: a version at or below the line's is ignored; else the line holds the order's rebate, and the user's
+A version at or below the line's is ignored; else the line holds the order's rebate, and the user's
 account changes by the difference. Encodings are JSON with exactly these members, for all contenders.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.json import Decoder
 
-from .orders import rebate_of
+from bench.orders import rebate_of
 
 
 class Order(Struct, gc=False):

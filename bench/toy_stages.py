@@ -1,19 +1,16 @@
-"""The toy fold as stages of our own lane: what the throughput of the lane itself is measured with."""
+"""The toy fold as stages of our own engine: what the throughput of the engine itself is measured with."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
 
 from msgspec import Struct
 from msgspec.json import encode
 
 from agents.accounts import NAME as ACCOUNTS
 from agents.order_lines import NAME as ORDER_LINES
-from rebate_app.lane.outbox import Outbox
-from rebate_app.lane.stage import Record
-from rebate_app.lane.store import Overlay, Store
-from rebate_app.settings import Settings
-from rebate_app.wire.topics import Topics
-
-from .toy import (
+from bench.toy import (
     Account,
     decode_account,
     decode_change,
@@ -22,6 +19,13 @@ from .toy import (
     fold_change,
     fold_order,
 )
+from rebate_app.settings import Settings
+from rebate_app.streams.state.buffer import StateTransaction
+from rebate_app.streams.state.build import Build
+from rebate_app.streams.state.store import Store
+from rebate_app.streams.task.stage import Record
+from rebate_app.streams.transaction.collector import RecordCollector
+from rebate_app.wire.topics import Topics
 
 
 class ToyLines(Struct, frozen=True):
@@ -32,9 +36,11 @@ class ToyLines(Struct, frozen=True):
     user_log: str
     name: str = ORDER_LINES
 
-    def session(self, overlay: Overlay, outbox: Outbox) -> ToyLinesSession:
-        """Return the work on one chunk."""
-        return ToyLinesSession(self.user_log, overlay, outbox)
+    def processor(self, transaction: StateTransaction, collector: RecordCollector) -> ToyLinesSession:
+        """Return the work on one batch."""
+        return ToyLinesSession(self.user_log, transaction, collector)
+
+    builds: ClassVar[Sequence[Build]] = ()
 
     def unfinished(self, store: Store) -> int:
         """Return 0: nothing is sent to itself."""
@@ -43,22 +49,22 @@ class ToyLines(Struct, frozen=True):
 
 
 class ToyLinesSession:
-    """The work on one chunk of orders."""
+    """The work on one batch of orders."""
 
-    def __init__(self, user_log: str, overlay: Overlay, outbox: Outbox) -> None:
+    def __init__(self, user_log: str, transaction: StateTransaction, collector: RecordCollector) -> None:
         self._user_log = user_log
-        self._overlay = overlay
-        self._outbox = outbox
+        self._transaction = transaction
+        self._collector = collector
 
     def take(self, record: Record) -> None:
         """Fold one order."""
         key = record.key or b""
-        found = self._overlay.get(key)
+        found = self._transaction.get(key)
         folded = fold_order(None if found is None else decode_line(found), decode_order(record.value or b""))
         if folded is not None:
             line, change = folded
-            self._overlay.put(key, encode(line))
-            self._outbox.send(self._user_log, line.user_id.encode(), encode(change), record.timestamp)
+            self._transaction.put(key, encode(line))
+            self._collector.send(self._user_log, line.user_id.encode(), encode(change), record.timestamp)
 
     def finish(self) -> None:
         """Do nothing: every line was written."""
@@ -71,10 +77,12 @@ class ToyAccounts(Struct, frozen=True):
     changelog: str
     name: str = ACCOUNTS
 
-    def session(self, overlay: Overlay, outbox: Outbox) -> ToyAccountsSession:
-        """Return the work on one chunk."""
-        del outbox
-        return ToyAccountsSession(overlay)
+    def processor(self, transaction: StateTransaction, collector: RecordCollector) -> ToyAccountsSession:
+        """Return the work on one batch."""
+        del collector
+        return ToyAccountsSession(transaction)
+
+    builds: ClassVar[Sequence[Build]] = ()
 
     def unfinished(self, store: Store) -> int:
         """Return 0: nothing is sent to itself."""
@@ -83,10 +91,10 @@ class ToyAccounts(Struct, frozen=True):
 
 
 class ToyAccountsSession:
-    """The work on one chunk of the user log; an account is decoded and encoded once a chunk."""
+    """The work on one batch of the user log; an account is decoded and encoded once a batch."""
 
-    def __init__(self, overlay: Overlay) -> None:
-        self._overlay = overlay
+    def __init__(self, transaction: StateTransaction) -> None:
+        self._transaction = transaction
         self._accounts: dict[bytes, Account] = {}
 
     def take(self, record: Record) -> None:
@@ -94,18 +102,18 @@ class ToyAccountsSession:
         key = record.key or b""
         account = self._accounts.get(key)
         if account is None:
-            found = self._overlay.get(key)
+            found = self._transaction.get(key)
             account = self._accounts[key] = Account() if found is None else decode_account(found)
         fold_change(account, decode_change(record.value or b""))
 
     def finish(self) -> None:
         """Write every account that changed."""
         for key, account in self._accounts.items():
-            self._overlay.put(key, encode(account))
+            self._transaction.put(key, encode(account))
 
 
 def toy_stages(settings: Settings) -> tuple[ToyLines, ToyAccounts]:
     """Return both stages, on the product's own topics."""
     topics = Topics.of(settings)
-    lines = ToyLines(source=topics.orders, changelog=topics.lines_changelog, user_log=topics.user_log)
-    return lines, ToyAccounts(source=topics.user_log, changelog=topics.accounts_changelog)
+    lines = ToyLines(source=topics.orders, changelog=topics.order_lines.changelog, user_log=topics.user_log)
+    return lines, ToyAccounts(source=topics.user_log, changelog=topics.accounts.changelog)

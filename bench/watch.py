@@ -1,8 +1,8 @@
-"""Watches a topic from outside: when its last committed record came, and whether all effects are in it.
+"""Watch a topic from outside: the time of its last committed record, and whether it holds all effects.
 
-Law: a contender is done when the accounts in its changelog, read `read_committed`, hold every order
+A contender is done when the accounts in its changelog, read `read_committed`, hold every order
 once; the moment is that of the last movement of the changelog's stable end, seen within POLL_S. While
-it runs only offsets are asked for, which costs next to nothing; records are read when it is quiet.
+it runs only offsets are requested, which costs next to nothing; records are read when it is quiet.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 POLL_S = 0.02
 QUIET_S = 1.0
-QUIET_SHARE = 0.1  # of the time that it took: who writes in bursts is not asked in between
+QUIET_SHARE = 0.1  # of the time that it took: bursts are not read in between
 
 
 class Tally(Protocol):
@@ -66,6 +66,15 @@ class LineRecords:
     def holds(self) -> tuple[int, ...]:
         """Return their number."""
         return (len(self._keys),)
+
+
+#: Pathway writes a change as two records, in any order: the old value with `diff` −1, and the new one with 1.
+TAKEN_BACK = b'"diff":-1'
+
+
+def latest(records: Iterable[tuple[bytes, bytes | None]]) -> dict[bytes, bytes]:
+    """Return the last value of each key, without those that are only taken back."""
+    return {key: value for key, value in records if value is not None and TAKEN_BACK not in value}
 
 
 class Watch:
@@ -125,9 +134,8 @@ class Watch:
         self._consumer.resume(*self._spots)
         while any([await self._consumer.position(spot) < end for spot, end in ends.items()]):
             for records in (await self._consumer.getmany(timeout_ms=100)).values():
-                for key, value in {record.key: record.value for record in records}.items():
-                    if value is not None:
-                        self._tally.take(key, value)
+                for key, value in latest((record.key, record.value) for record in records).items():
+                    self._tally.take(key, value)
         self._consumer.pause(*self._spots)
         return self._tally.holds()
 
@@ -135,15 +143,15 @@ class Watch:
         """Return the moment (monotonic) at which the accounts came to hold what is wanted."""
         began = moved = time.monotonic()
         ends = await self.ends()
-        asked: tuple[int, ...] = ()
+        checked: tuple[int, ...] = ()
         while True:
             await asyncio.sleep(POLL_S)
             check()
             now, found = time.monotonic(), await self.ends()
             if found and found != ends:
                 ends, moved = found, now
-            elif now - moved > max(QUIET_S, QUIET_SHARE * (moved - began)) and asked != ends:
-                asked = ends
+            elif now - moved > max(QUIET_S, QUIET_SHARE * (moved - began)) and checked != ends:
+                checked = ends
                 if await self.holds() == wanted:
                     return moved
             if now - began > seconds_max:

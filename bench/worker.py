@@ -1,15 +1,16 @@
-"""Our own worker for the rows that are about the product: started, ready, asked, ended."""
+"""Run our own worker for the rows about the product: start, wait until ready, request, end."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
-from .contenders import PRODUCT, our_command
-from .place import Run
-from .process import Process
+from bench.contenders import PRODUCT, our_command
+from bench.place import Run
+from bench.process import Process
 
 READY_SECONDS_MAX = 120.0
 POLL_S = 0.01
@@ -19,8 +20,16 @@ OK = 200
 class OurWorker(Process):
     """One worker of ours."""
 
-    def __init__(self, run: Run, *, app: str = PRODUCT, store: str = "memory", number: int = 0) -> None:
-        command, environment = our_command(run, app, store, number)
+    def __init__(
+        self,
+        run: Run,
+        *,
+        app: str = PRODUCT,
+        store: str = "memory",
+        number: int = 0,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        command, environment = our_command(run, app, store, number, **(settings or {}))
         self.port = int(environment["REBATE_WEB_PORT"])
         self.url = f"http://127.0.0.1:{self.port}"
         self.started_at = time.monotonic()
@@ -46,7 +55,7 @@ class OurWorker(Process):
         return json.loads(body)
 
     def wait_ready(self, seconds_max: float = READY_SECONDS_MAX) -> float:
-        """Return the seconds from its start until it said that it is ready."""
+        """Return the seconds from its start until /readyz answers 200."""
         deadline = time.monotonic() + seconds_max
         while self.ask("/readyz", 1.0)[0] != OK:
             self.check()

@@ -8,15 +8,20 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-SECRET = os.environ.get("SECRET", "").encode()
-WINDOW_S, BODY_MAX = 300, 4 * 2**20
+SECRET = os.environ.get("SECRET", "").strip().encode()
+WINDOW_S, BODY_MAX, READ_S = 300, 4 * 2**20, 10
 seen: set[str] = set()  # in earnest: a unique key in your database, in the transaction that acts on the event
+
+
+def number(text: str) -> int | None:
+    """Return a header's number; None unless it is plain decimal digits (int() takes "-1" and "1_0" too)."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else None
 
 
 def is_genuine(headers, body: bytes, now: float) -> bool:
     """Whether we were sent this, and lately: the signature is over the timestamp and the body as it came."""
     timestamp = headers.get("Rebate-Timestamp", "")
-    if not timestamp.isdigit() or abs(now - int(timestamp)) > WINDOW_S:
+    if (at := number(timestamp)) is None or abs(now - at) > WINDOW_S:
         return False
     right = "v1=" + hmac.new(SECRET, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
     given = headers.get("Rebate-Signature", "").split(",")  # two while the secret is changed
@@ -24,15 +29,41 @@ def is_genuine(headers, body: bytes, now: float) -> bool:
 
 
 class Receiver(BaseHTTPRequestHandler):
+    timeout = READ_S  # of a sender that falls silent
+
     def do_POST(self) -> None:
-        body = self.rfile.read(min(int(self.headers.get("Content-Length", "0")), BODY_MAX))
-        status = 204 if is_genuine(self.headers, body, time.time()) else 401
-        if status == 204 and (event := json.loads(body))["event_id"] not in seen:
-            seen.add(event["event_id"])
-            print(event["kind"], event["user_id"], flush=True)
-        self.send_response(status)
+        self.send_response(self.take())
         self.end_headers()
+
+    def take(self) -> int:
+        size = number(self.headers.get("Content-Length", ""))
+        if size is None or "Transfer-Encoding" in self.headers:
+            return 411 if "Content-Length" not in self.headers else 400
+        if size > BODY_MAX:
+            return 413
+        body = self.rfile.read(size)
+        if len(body) < size or not is_genuine(self.headers, body, time.time()):
+            return 401
+        try:
+            event = json.loads(body)
+            event_id, kind, user_id = event["event_id"], event["kind"], event.get("user_id")
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return 400
+        if str(event_id) not in seen:
+            seen.add(str(event_id))
+            print(kind, user_id, flush=True)
+        return 204
+
+
+class Server(ThreadingHTTPServer):
+    def handle_error(self, _, client_address) -> None:
+        print(f"{client_address[0]}: {sys.exc_info()[1]!r}", file=sys.stderr)  # it hung up, for example
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Receiver).serve_forever()
+    port = number(sys.argv[1]) if len(sys.argv) == 2 else None
+    if not SECRET or port is None or not 0 < port < 65536:
+        print("usage: SECRET=… webhook_receiver.py PORT: the secret that signs, not empty", file=sys.stderr)
+        sys.exit(2)
+    sys.stdout.reconfigure(errors="backslashreplace")
+    Server(("127.0.0.1", port), Receiver).serve_forever()

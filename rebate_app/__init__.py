@@ -11,7 +11,7 @@ def __getattr__(name: str) -> Any:
     """Build the app when `faust -A rebate_app` asks for it, and not when a module is imported."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    composition = import_module("rebate_app.composition")  # by name: no room may import the root
+    composition = import_module("rebate_app.bootstrap")  # by name: no room may import the root
     try:
         app = composition.create_app()
     except composition.ConfigurationError as error:

@@ -1,6 +1,6 @@
-"""docs/failures.md: what is refused and why, and with which exit code what ends; a test proves it fresh.
+"""Generate docs/failures.md: reason codes, failures and exit codes; a test proves that the page is current.
 
-The failures of the surroundings stand here as one typed table, since each room knows only its own.
+The table of failures is here, the reason codes are in `domain.reasons`.
 
 `python -m rebate_app.failures_page > docs/failures.md`
 """
@@ -25,24 +25,24 @@ from rebate_app.settings import (
 
 
 class Exit(Struct, frozen=True):
-    """One exit code, and what whoever started the process should do."""
+    """One exit code: its meaning, and what to do after it."""
 
     code: int
-    means: str
-    do: str
+    meaning: str
+    remedy: str
 
 
-class Failure(Struct, frozen=True):
-    """Something around us that fails: what we do by ourselves, how it ends, what a person does.
+class EnvironmentFailure(Struct, frozen=True):
+    """A failure of the environment: what we do, the exit code, and what an operator does.
 
-    `error` is the class that says it, `exit_code` None where nothing ends.
+    `error` is the exception class; `exit_code` is None where nothing ends.
     """
 
     error: str
     exit_code: int | None
     when: str
     we: str
-    do: str
+    remedy: str
 
 
 EXITS = (
@@ -54,94 +54,131 @@ EXITS = (
     ),
     Exit(EXIT_USAGE, "the command line is wrong", "see `--help`"),
     Exit(
-        EXIT_UNAVAILABLE, "no broker or worker answers, or it refuses us", "start or correct it, then again"
+        EXIT_UNAVAILABLE, "no broker or worker answers, or it refuses us", "start or correct it, then retry"
     ),
-    Exit(EXIT_SOFTWARE, "a bug of ours", "report the sentence; restarting meets it again"),
-    Exit(EXIT_TRY_AGAIN, "given up for now, nothing is lost", "restart: a supervisor may do it at once"),
+    Exit(EXIT_SOFTWARE, "a bug in our code", "report the message; a restart meets it again"),
+    Exit(EXIT_TRY_AGAIN, "given up for now, nothing is lost", "restart: a supervisor may do so at once"),
     Exit(
         EXIT_CONFIGURATION,
         "settings, rules, topics or state do not fit",
-        "correct them; restarting is no use",
+        "correct them; a restart does not help",
     ),
 )
 
 FAILURES = (
-    Failure(
+    EnvironmentFailure(
         "BrokerUnavailableError",
         EXIT_UNAVAILABLE,
         "at start no broker answers, or it refuses TLS, user or password",
         "nothing is consumed",
-        "the sentence names the setting; `rebate doctor`",
+        "the message names the setting; see `rebate doctor`",
     ),
-    Failure(
+    EnvironmentFailure(
         "BrokerGoneError",
         EXIT_TRY_AGAIN,
         "the broker, a leader or enough in-sync replicas are away for longer than REBATE_BROKER_DEADLINE",
-        "partitions wait with back-off (0.1 to 10 s, with jitter) until then; reads go on",
-        "repair the cluster; restarted workers go on where they were",
+        "partitions wait with back-off (0.1 to 10 s, with jitter) until then; reads continue",
+        "repair the cluster; restarted workers continue where they were",
     ),
-    Failure(
+    EnvironmentFailure(
         "FencedError",
         EXIT_TRY_AGAIN,
-        "another worker has taken a partition over, twice within a minute",
-        "the first time: what was open is dropped, the group is left and joined again",
-        "look for frozen or overloaded workers, or a session time-out that is too short",
+        "another worker has taken over a partition, twice within a minute",
+        "the first time: the open batch is dropped, the group is left and joined again",
+        "check for frozen or overloaded workers, or a session time-out that is too short",
     ),
-    Failure(
+    EnvironmentFailure(
         "GroupError",
         EXIT_CONFIGURATION,
-        "the consumer group refuses this worker for good: its session time-out, its rights",
+        "the consumer group refuses this worker permanently: its session time-out, its rights",
         "nothing is consumed",
-        "set REBATE_SESSION_TIMEOUT within the broker's bounds, or give the rights (`rebate topics acl`)",
+        "set REBATE_SESSION_TIMEOUT within the broker's bounds, or grant the rights (`rebate topics acl`)",
     ),
-    Failure(
+    EnvironmentFailure(
+        "AnnouncedUrlError",
+        EXIT_CONFIGURATION,
+        "another member of the group announces the same URL, or one of another host beside a loopback URL",
+        "nothing is consumed; the other worker goes on",
+        "give every worker a REBATE_ADVERTISED_URL under which all others reach it",
+    ),
+    EnvironmentFailure(
         "StuckError",
         EXIT_TRY_AGAIN,
-        "a partition has work and makes no progress for 30 s",
-        "the worker ends so that a restart fetches anew; the clock stands still while the broker is away",
-        "if it comes again, keep the log: that is a bug of ours or of the client",
+        "a partition has work and makes no progress for 30 s, or for 90 s while it is being opened; its "
+        "task, or a task of the consumer, has ended",
+        "the worker ends so that a restart begins anew; a failed attempt to open counts as progress, so the "
+        "worker waits for an unavailable broker until REBATE_BROKER_DEADLINE",
+        "if it recurs, keep the log: it is a bug in our code or in the client",
     ),
-    Failure(
+    EnvironmentFailure(
+        "TaskEndedError",
+        EXIT_TRY_AGAIN,
+        "a task that runs as long as the worker has ended by itself, for example because the client "
+        "cancelled it",
+        "the worker ends, with 70 if the cause is a bug in our code; only whole batches are committed",
+        "restart; if it recurs, keep the log",
+    ),
+    EnvironmentFailure(
         "StateLostError",
         EXIT_CONFIGURATION,
-        "state and input do not belong together: input cut by retention, a topic made anew, fewer partitions",
-        "nothing is consumed: going on would be wrong",
-        "restore the topics, or build everything anew under a new REBATE_APP_ID while the input is whole",
+        "state and logs do not match: input cut by retention, a topic that was made anew, has other "
+        "partitions or lost its end, another or older cluster; at the start and while running",
+        "nothing is consumed any more: continuing would be wrong",
+        "the message names what is missing: rebuild everything under a new REBATE_APP_ID",
     ),
-    Failure(
+    EnvironmentFailure(
+        "UnreadableStateError",
+        EXIT_CONFIGURATION,
+        "a record of a table cannot be read when its key is needed",
+        "the batch is dropped and nothing after it is consumed: a fold without that record would be wrong",
+        "the message names the key and, if found, topic, partition and offset in the changelog: restore the "
+        "topic, or rebuild everything under a new REBATE_APP_ID",
+    ),
+    EnvironmentFailure(
+        "UnreadableRecordError",
+        EXIT_CONFIGURATION,
+        "a record on which state or input depends cannot be read: a record of a changelog, the app's first "
+        "start, or a batch whose codec has no library here",
+        "nothing after it is consumed, and it is never skipped; for a batch whose checksum does not fit "
+        "the exit code is 75",
+        "the message names topic, partition, offset and remedy: install the codecs, restore the topic, or "
+        "rebuild everything under a new REBATE_APP_ID. Records that decide nothing are skipped: "
+        "rebate_unreadable_records_total counts them",
+    ),
+    EnvironmentFailure(
         "ConfigurationError",
         EXIT_CONFIGURATION,
         "settings, rule files, used rule versions, topics or another worker's address do not fit",
-        "nothing is consumed; every problem is told at once",
-        "the sentence says what to correct; `rebate doctor` looks further",
+        "nothing is consumed; all problems are reported at once",
+        "the message names what to correct; `rebate doctor` checks more",
     ),
-    Failure(
+    EnvironmentFailure(
         "HaltError",
-        EXIT_TRY_AGAIN,
+        None,
         "too many records of a partition fail, or too much is parked in it",
-        "what stands before is committed; /readyz says `dlq-limit` or `parked-limit` for 5 s, then it ends",
-        "the sentence names the commonest reason and three places: mend the cause, or set "
-        "REBATE_DLQ_LIMIT_OVERRIDE_UNTIL for one run",
+        "what comes before is committed; that partition is read no further, and answers with `halted`",
+        "the message names the most frequent reason and three places: fix the cause, then "
+        "`rebate dlq resume`",
     ),
-    Failure(
+    EnvironmentFailure(
         "BugError",
         EXIT_SOFTWARE,
         "our code raised where no single key can be parked, or REBATE_ON_BUG=stop",
-        "the record is named, nothing of its chunk is committed, the worker ends",
-        "report the sentence; until it is repaired, every worker that gets the partition ends",
+        "the record is named, nothing of its batch is committed, the worker ends",
+        "report the message; until it is fixed, every worker that gets the partition ends",
     ),
-    Failure(
+    EnvironmentFailure(
         "StoreDamagedError",
         None,
         "a store on disk cannot be read",
-        "it is built anew from its changelog, with a warning; the partition answers 503 meanwhile",
-        "look at the disk if it comes again",
+        "it is rebuilt from its changelog, with a warning; the partition answers 503 meanwhile",
+        "check the disk if it recurs",
     ),
-    Failure(
+    EnvironmentFailure(
         "KafkaError",
         None,
         "a transaction failed or its outcome is unknown",
-        "the chunk is dropped, the partition begins again at its fence, and what was committed is seen there",
+        "the batch is dropped, and the partition restarts at its fence, which shows what was committed",
         "nothing; rebate_reopened_total counts it",
     ),
 )
@@ -160,33 +197,33 @@ HEAD = """\
 
 ## Facts that are refused
 
-One set of reason codes for imports, HTTP (422) and dead letters. A dead letter is the record as it came, on
+Imports, HTTP (422) and dead letters share one set of reason codes. A dead letter is the unchanged record on
 `order_topic-dlt`, `rebate-user-log-dlt` or `rebate-events-dlt`, in its own partition, with `rebate-error-*`
-headers that say reason, detail, member and where it was. It counts in `rebate_dead_letters_total`. A refused
-fact never holds up its neighbours, and sending it again once it is right is always safe.
+headers for reason, detail, member and place. `rebate_dead_letters_total` counts it. A refused fact never
+blocks its neighbours, and sending it again once it is right is always safe.
 """
 NO_FAILURES = """
-Not failures, and never refused: a refund, claim or punishment before its order; an attribution id that is
-bound to nobody; a user without profile; a line paid before the first rule version; repeated and late facts.
-They are kept as state, and count as soon as they can.
+Not failures, and never refused: a refund, claim or punishment before its order; an attribution id without
+binding; a user without profile; a line paid before the first rule version; repeated and late facts. They are
+kept as state, and count as soon as they can.
 """
 
 
 def page() -> str:
     """Return the whole page."""
-    reasons = [(f"`{r.code}`", WHOSE[r.failure], WHERE[r.failure], r.says, r.cure) for r in REASONS]
+    reasons = [(f"`{r.code}`", WHOSE[r.failure], WHERE[r.failure], r.meaning, r.cure) for r in REASONS]
     failures = [
-        (f"`{f.error}`", "" if f.exit_code is None else str(f.exit_code), f.when, f.we, f.do)
+        (f"`{f.error}`", "" if f.exit_code is None else str(f.exit_code), f.when, f.we, f.remedy)
         for f in FAILURES
     ]
-    exits = [(str(e.code), e.means, e.do) for e in EXITS]
+    exits = [(str(e.code), e.meaning, e.remedy) for e in EXITS]
     return "\n".join(
         [
             HEAD,
             _table(("code", "whose fault", "where", "means", "what to do"), reasons) + NO_FAILURES,
             "## The surroundings\n",
             _table(("error", "exit", "when", "what we do", "what to do"), failures),
-            "## Exit codes\n",
+            "## Exit codes\n\n[operations/exit-codes.md](operations/exit-codes.md) has the commands.\n",
             _table(("code", "means", "what to do"), exits),
         ]
     )

@@ -1,6 +1,6 @@
-"""Whether `agents` and `tables` are this application's: other distributions have packages of these names.
+"""Check that the packages `agents` and `tables` are this application's: other distributions have these names.
 
-It is separate so that the worker's start and `rebate doctor` look in the same way.
+Used at the worker's start and by `rebate doctor`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""OrderService: facts about order lines go onto `order_topic`, each once and in order.
+"""Send facts about order lines to `order_topic`, each once and in order.
 
-Law: what it has returned for is acknowledged by all in-sync replicas; a record is keyed by its line, so
-that all facts of a line stay in one partition and in the order in which they were given. It is separate
-from its callers, the commands and the web server, because only here it is known that a producer whose
-batch has failed can never be used again (aiokafka issue 1017): it is thrown away, and a new one made.
+A call returns after acknowledgement by all in-sync replicas. A record's key is its line, so that all facts of
+a line are in one partition, in the order given. A producer whose batch has failed cannot be used again
+(aiokafka issue 1017); it is discarded and replaced.
 """
 
 from __future__ import annotations
@@ -14,27 +13,28 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from rebate_app.domain.faults import Fault, RefusedError, limit
-from rebate_app.lane.clients import discard
-from rebate_app.lane.connection import BrokerAwayError, client_options
+from rebate_app.send_pipeline import SendPipeline
 from rebate_app.settings import Settings
-from rebate_app.wire.order_facts import check_order, encode_order
-from rebate_app.wire.topics import RECORD_BYTES_MAX, Topics
-
-from .send_pipeline import SendPipeline
+from rebate_app.streams.kafka.aiokafka_clients import AIOKafkaProducer
+from rebate_app.streams.kafka.clients import discard
+from rebate_app.streams.kafka.connection import BrokerAwayError, client_options
+from rebate_app.wire.facts.order import check_order, encode_order
+from rebate_app.wire.failure_headers import Header
+from rebate_app.wire.stages import RECORD_BYTES_MAX
+from rebate_app.wire.topics import Topics
 
 SEND_SECONDS_MAX = 10.0
 BATCH_BYTES_MAX = 256 * 1_024
-#: One fact and what Kafka puts around it: our own limit on facts speaks first.
+#: One fact and Kafka's overhead: our own limit on facts applies first.
 REQUEST_BYTES_MAX = 2 * RECORD_BYTES_MAX
 NANOSECONDS_PER_US = 1_000
 
 
 class OrderService:
-    """Sends facts with one idempotent producer, made when it is first needed.
+    """Sends facts with one idempotent producer, opened at first use.
 
     Use it as `async with OrderService(settings) as service`. Safe for any number of tasks of one loop.
     """
@@ -72,16 +72,19 @@ class OrderService:
             raise RefusedError(faults)
         return await self.send(self._topic, records)
 
-    async def send(self, topic: str, records: Sequence[tuple[bytes, bytes]]) -> list[tuple[int, int]]:
+    async def send(
+        self, topic: str, records: Sequence[tuple[bytes, bytes]], headers: Sequence[Header] = ()
+    ) -> list[tuple[int, int]]:
         """Send (key, value) pairs in order; return (partition, offset) of each once all are acknowledged.
 
-        RefusedError before anything is sent if one is too large; BrokerAwayError after a bounded time.
+        Every record gets the `headers`. RefusedError before anything is sent if one is too large;
+        BrokerAwayError after a bounded time.
         """
         for key, value in records:
             require_size(key, value)
         async with SendPipeline(self, topic) as pipeline:
             for key, value in records:
-                await pipeline.put(key, value)
+                await pipeline.put(key, value, headers)
         return pipeline.places
 
     def pipeline(self, topic: str) -> SendPipeline:
@@ -90,7 +93,7 @@ class OrderService:
 
     @property
     def seconds_max(self) -> float:
-        """Return how long the broker may leave us waiting before BrokerAwayError."""
+        """Return the longest wait for the broker, after which BrokerAwayError is raised."""
         return self._seconds_max
 
     async def ready_producer(self) -> AIOKafkaProducer:
@@ -111,7 +114,7 @@ class OrderService:
             return self._producer
 
     def give_up(self, producer: AIOKafkaProducer) -> None:
-        """Throw a producer away after a failure: its sequence numbers are spent."""
+        """Discard a producer after a failure: its sequence numbers are spent."""
         if self._producer is producer:
             self._producer = None
             task = asyncio.create_task(discard(producer))
@@ -119,14 +122,14 @@ class OrderService:
             task.add_done_callback(self._discards.discard)
 
     def away(self, error: BaseException) -> BrokerAwayError:
-        """Return the error in words for a person."""
+        """Return the error as one sentence for the user."""
         reason = str(error) or type(error).__name__
         if isinstance(error, TimeoutError):
             reason = f"no answer within {self._seconds_max:g} s"
         return BrokerAwayError(f"The broker at {self._settings.broker} cannot be used: {reason}.")
 
     async def close(self) -> None:
-        """End the producer; what was not acknowledged before is not waited for."""
+        """Close the producer without waiting for acknowledgements."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await discard(producer)

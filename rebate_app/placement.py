@@ -1,46 +1,40 @@
-"""Who owns which partition: the web room's port, told by the lane and the group's last assignment."""
+"""Who owns which partition, by the engine's tasks and the last assignment of the group."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rebate_app.lane.batches import partition_of
-from rebate_app.lane.lane import Lane
-from rebate_app.lane.partition import RUNNING, PartitionLane
 from rebate_app.settings import Settings
-from rebate_app.web.ports import Assignment, Local, Nobody, Place, Remote, Restoring
+from rebate_app.streams.task.manager import TaskManager
+from rebate_app.streams.task.task import RUNNING, StreamTask
+from rebate_app.streams.transaction.partitioner import partition_of
+from rebate_app.web.routing.ports import Assignment, Halted, Local, Nobody, Place, Remote, Restoring, Unstable
 from rebate_app.wire.topics import Topics
 
 
-class LanePlacement:
-    """Answers from what this worker runs, else from the assignment that the group's leader sent along."""
+class GroupPlacement:
+    """Looks a partition up among this worker's tasks, then in the assignment that the group's leader sent."""
 
-    def __init__(self, app: Any, lane: Lane, settings: Settings, topics: Topics) -> None:
+    def __init__(self, app: Any, tasks: TaskManager, settings: Settings, topics: Topics) -> None:
         self.partitions = settings.partitions
         self._app = app
-        self._lane = lane
-        self._topics = topics
+        self._tasks = tasks
+        self._stages = {stage.spec.records: stage for stage in topics.stages}
 
     def partition_of(self, key: str) -> int:
         """Return the partition of a log key."""
         return partition_of(key.encode(), self.partitions)
 
-    def line_place(self, partition: int) -> Place:
-        """Return who has the order lines of that partition of `order_topic`."""
-        return self._place(self._topics.orders, self._topics.lines_changelog, partition)
-
-    def account_place(self, partition: int) -> Place:
-        """Return who has the accounts of that partition of the user log."""
-        return self._place(self._topics.user_log, self._topics.accounts_changelog, partition)
-
-    def _place(self, source: str, changelog: str, partition: int) -> Place:
-        lane = self._lane.partitions.get((source, partition))
-        if lane is not None:
-            if lane.state != RUNNING:
+    def place(self, records: str, partition: int) -> Place:
+        """Return the owner of a partition of the stage whose table has these records."""
+        source, changelog = self._stages[records].source, self._stages[records].changelog
+        task = self._tasks.partitions.get((source, partition))
+        if task is not None:
+            if task.state != RUNNING:
                 return Nobody(f"{source}/{partition} is being restored here")
-            if not self._lane.lease_holds():
+            if not self._tasks.lease_holds():
                 return Nobody(f"the lease on {source}/{partition} has run out")
-            return self._local(lane, stale=False)
+            return self._local(task, stale=False)
         url = self._owner_url(changelog, partition)
         if url is None:
             return Nobody(f"nobody is known to own {source}/{partition} yet")
@@ -48,26 +42,23 @@ class LanePlacement:
             return Nobody(f"{source}/{partition} is being taken over here")
         return Remote(url)
 
-    def _local(self, lane: PartitionLane, *, stale: bool) -> Local:
-        source, partition = lane.stage.source, lane.partition
-        stable_end = self._lane.stable_end(source, partition)
-        behind = lane.position < stable_end
-        lag = max(stable_end - lane.next_offset, 1) if behind else 0
-        return Local(lane.store, source, partition, lane.next_offset - 1, lag, stale)
+    def _local(self, task: StreamTask, *, stale: bool) -> Local:
+        source, partition = task.stage.source, task.partition
+        stable_end = self._tasks.stable_end(source, partition)
+        behind = task.position < stable_end
+        lag = max(stable_end - task.next_offset, 1) if behind else 0
+        held = self._tasks.held_back.look(source, partition)
+        unstable = held.unstable if held.is_lasting else 0
+        halted = "" if task.halt is None else task.halt.code
+        return Local(task.store, source, partition, task.next_offset - 1, lag, stale, unstable, halted)
 
-    def kept_line_place(self, partition: int) -> Local | None:
-        """Return records of order lines that may be old, for when the owner cannot be asked."""
-        return self._kept(self._topics.orders, partition)
-
-    def kept_account_place(self, partition: int) -> Local | None:
-        """Return records of accounts that may be old, for when the owner cannot be asked."""
-        return self._kept(self._topics.user_log, partition)
-
-    def _kept(self, source: str, partition: int) -> Local | None:
-        lane = self._lane.partitions.get((source, partition))
-        if lane is not None:
-            return self._local(lane, stale=True) if lane.whole and lane.store.damage is None else None
-        standby = self._lane.standbys.followed.get((source, partition))
+    def kept_place(self, records: str, partition: int) -> Local | None:
+        """Return a possibly stale store of a stage, for when the owner does not answer."""
+        source = self._stages[records].source
+        task = self._tasks.partitions.get((source, partition))
+        if task is not None:
+            return self._local(task, stale=True) if task.is_restored and task.store.damage is None else None
+        standby = self._tasks.standbys.followed.get((source, partition))
         if standby is None or not standby.whole:
             return None
         watermark = standby.store.watermark
@@ -81,11 +72,8 @@ class LanePlacement:
         return None
 
     def assignment(self) -> Assignment:
-        """Return what the group's leader sent along last: source partitions by worker and topic."""
-        sources = {
-            self._topics.lines_changelog: self._topics.orders,
-            self._topics.accounts_changelog: self._topics.user_log,
-        }
+        """Return the last assignment that the group's leader sent: source partitions by worker and topic."""
+        sources = {stage.changelog: stage.source for stage in self._stages.values()}
         members = {
             str(url).rstrip("/"): {
                 source: sorted(topics.get(changelog, ())) for changelog, source in sources.items()
@@ -93,26 +81,45 @@ class LanePlacement:
             for url, topics in self._app.assignor.changelog_distribution.items()
         }
         restoring = [
-            Restoring(lane.stage.source, lane.partition, lane.restoring.position, lane.restoring.end)
-            for lane in self._lane.partitions.values()
-            if lane.state != RUNNING
+            Restoring(task.stage.source, task.partition, task.restoring.position, task.restoring.end)
+            for task in self._tasks.partitions.values()
+            if task.state != RUNNING
         ]
-        return Assignment(self._app.consumer_generation_id, members, restoring)
+        unstable = [
+            Unstable(each.topic, each.partition, each.unstable, each.seconds)
+            for each in self._tasks.held_back.look_at_all()
+            if each.is_lasting
+        ]
+        instances = {each.url: each.instance for each in self._app.assignor.members}
+        return Assignment(self._app.consumer_generation_id, members, restoring, unstable, instances)
 
-    def halted(self) -> tuple[str, str] | None:
-        """Return (code, reason) of the limit that ends this worker, None while there is none."""
-        error = self._lane.halted
-        return None if error is None else (error.code, str(error))
+    def halted(self) -> list[Halted]:
+        """Return this worker's halted partitions; they are owned and answer."""
+        return [
+            Halted(
+                task.stage.source,
+                task.partition,
+                task.halt.code,
+                task.halt.offset,
+                self._local(task, stale=False).lag,
+                task.halt.reason,
+            )
+            for task in self._tasks.halts.halted()
+            if task.halt is not None
+        ]
 
     def readiness(self) -> tuple[bool, str]:
-        """Return (ready, reason): joined, and every assigned partition restored and being processed."""
-        if self._lane.halted is not None:
-            return False, str(self._lane.halted)
-        restoring = [lane for lane in self._lane.partitions.values() if lane.state != RUNNING]
+        """Return (ready, reason). Ready: joined, and every assigned partition is restored and running."""
+        if self._app.url_proof.missing:
+            return False, self._app.url_proof.missing
+        restoring = [task for task in self._tasks.partitions.values() if task.state != RUNNING]
         if restoring:
-            return False, "restoring " + ", ".join(sorted(str(lane.restoring) for lane in restoring)[:8])
-        if not self._lane.settled:
+            return False, "restoring " + ", ".join(sorted(str(task.restoring) for task in restoring)[:8])
+        if not self._tasks.settled:
             return False, "joining the consumer group"
-        if not self._lane.lease_holds():
+        if not self._tasks.lease_holds():
             return False, "the consumer group has not heard of this worker lately"
-        return True, "ready"
+        if self._tasks.logs.incomplete:
+            return False, ", ".join(self._tasks.logs.incomplete[:8])
+        halted = [f"{each.topic}/{each.partition} is halted ({each.code})" for each in self.halted()]
+        return True, ", ".join(["ready", *halted])

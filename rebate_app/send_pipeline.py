@@ -1,20 +1,21 @@
-"""Many records in flight at once to one topic, in order, never more than a bounded number.
+"""Send many records to one topic, in order, with a bounded number in flight.
 
-Law: leaving the `async with` block without an exception means that every record is acknowledged. It is
-separate from the service because it is the state of one import or one request.
+Leaving the `async with` block without an exception means that every record is acknowledged.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from rebate_app.lane.connection import BrokerAwayError
+from rebate_app.streams.kafka.aiokafka_clients import AIOKafkaProducer, translated
+from rebate_app.streams.kafka.connection import BrokerAwayError
+from rebate_app.wire.failure_headers import Header
 
 #: Enough to fill the batches of some dozens of partitions; at 1 MiB a record it is still bounded.
 IN_FLIGHT_RECORDS_MAX = 5_000
@@ -22,11 +23,11 @@ IN_FLIGHT_BYTES_MAX = 64 * 2**20
 
 
 class ProducerSource(Protocol):
-    """Where a pipeline gets its producer, and where it says that the producer has failed."""
+    """Provides a pipeline with its producer, and replaces one that failed."""
 
     @property
     def seconds_max(self) -> float:
-        """How long the broker may leave us waiting."""
+        """The longest wait for the broker."""
         ...
 
     async def ready_producer(self) -> AIOKafkaProducer:
@@ -34,16 +35,16 @@ class ProducerSource(Protocol):
         ...
 
     def give_up(self, producer: AIOKafkaProducer) -> None:
-        """Throw a producer away that has failed."""
+        """Discard a failed producer."""
         ...
 
     def away(self, error: BaseException) -> BrokerAwayError:
-        """Return an error in words for a person."""
+        """Return an error as one sentence for the user."""
         ...
 
 
 class SendPipeline:
-    """Records on their way. `acknowledged` counts those that arrived; `places` are theirs, if kept."""
+    """Records in flight. `acknowledged` counts the acknowledged ones; `places` are theirs, if kept."""
 
     def __init__(self, service: ProducerSource, topic: str, *, keep_places: bool = True) -> None:
         self._service = service
@@ -55,7 +56,7 @@ class SendPipeline:
         self.acknowledged = 0
         self.places: list[tuple[int, int]] = []
 
-    async def put(self, key: bytes, value: bytes) -> None:
+    async def put(self, key: bytes, value: bytes, headers: Sequence[Header] = ()) -> None:
         """Send a record; wait only when too many are in flight. BrokerAwayError if one was not taken."""
         size = len(key) + len(value)
         while len(self._in_flight) >= IN_FLIGHT_RECORDS_MAX or self._is_heavy(size):
@@ -65,7 +66,7 @@ class SendPipeline:
         try:
             async with asyncio.timeout(self._service.seconds_max):
                 producer = await self._ready()
-                future = await producer.send(self._topic, value, key)
+                future = await producer.send(self._topic, value, key, headers=list(headers) or None)
         except (KafkaError, OSError, TimeoutError) as error:
             raise self._failed(error) from error
         self._in_flight.append((future, size))
@@ -95,14 +96,15 @@ class SendPipeline:
         """Wait for the oldest record."""
         future, size = self._in_flight[0]
         try:
-            if not future.done():
-                async with asyncio.timeout(self._service.seconds_max):
-                    await asyncio.shield(future)
-            metadata = future.result()
+            with translated():
+                if not future.done():
+                    async with asyncio.timeout(self._service.seconds_max):
+                        await asyncio.shield(future)
+                metadata = future.result()
         except (KafkaError, OSError, TimeoutError) as error:
             raise self._failed(error) from error
         if metadata.offset < 0:
-            # The broker knows it as a repeat and not where it is; whoever asked has to ask again.
+            # The broker knows it as a repeat without its offset: the caller has to send it again.
             raise self._failed(KafkaError("the broker took a record and cannot say where it is"))
         self._in_flight.popleft()
         self._in_flight_bytes -= size
@@ -118,7 +120,7 @@ class SendPipeline:
         return self._service.away(error)
 
     def _forget(self) -> None:
-        """Leave what is in flight to itself; its failures are ours no more."""
+        """Stop tracking the records in flight; their failures are ignored."""
         for future, _ in self._in_flight:
             future.add_done_callback(_seen)
         self._in_flight.clear()
@@ -126,6 +128,6 @@ class SendPipeline:
 
 
 def _seen(future: asyncio.Future[Any]) -> None:
-    """Take note of a future's exception, so that nobody is told that it was never retrieved."""
+    """Retrieve a future's exception, so that asyncio does not log it as never retrieved."""
     if not future.cancelled():
         future.exception()

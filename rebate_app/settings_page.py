@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from .settings import FOREIGN_PREFIXES, PREFIX, Settings
+from rebate_app.settings import FOREIGN_PREFIXES, PREFIX, Settings
 
 HEAD = f"""\
 <!-- Generated: python -m rebate_app.settings_page > docs/configuration.md -->
@@ -20,8 +20,13 @@ HEAD = f"""\
 From the environment only, for workers and commands alike. All problems are listed at once (exit code 78);
 an unknown `{PREFIX}…` is an error too, with a guess at what was meant. Every variable can also be given as
 `…_FILE`, the name of a file that holds the value: meant for secrets. A worker logs its settings when it
-starts, and `rebate doctor` shows those that are not the defaults, secrets masked both times. Durations are
-in seconds.
+starts, and `rebate doctor` shows those that are not the defaults: secrets masked both times, of
+`REBATE_WEBHOOK_URL` scheme, host and port. No URL and no broker may contain a user or a password.
+Durations are in seconds.
+
+`REBATE_DATADIR` is made with mode 0700, as is the folder of the local broker. One that exists and is open to
+other users is changed to 0700 if it belongs to the worker's user; a home folder, one with the sticky bit
+(`/tmp`) and another user's stay as they are, with a warning at the start and in `rebate doctor`.
 
 | variable | default | values | meaning |
 |---|---|---|---|

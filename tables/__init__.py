@@ -1,1 +1,1 @@
-"""The two tables: what is stored under which key and why; how it is kept safe is the lane's business."""
+"""The two tables: their record kinds, and typed views of them for a batch; the engine stores them."""

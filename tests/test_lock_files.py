@@ -69,5 +69,5 @@ def test_every_direct_dependency_is_justified() -> None:
     text = (CHECKOUT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line[:1] == "|"]
     justified = {canonicalize_name(name) for name, licence, why in rows if licence and why}
-    asked = {canonicalize_name(want.name) for want in RUNTIME + DEV + BUILD}
-    assert asked - justified == set()
+    wanted = {canonicalize_name(want.name) for want in RUNTIME + DEV + BUILD}
+    assert wanted - justified == set()

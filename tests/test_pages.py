@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from rebate_app import failures_page, settings_page
+from rebate_app import failures_page, money_out_page, settings_page
 from rebate_app.cli import exits
 from rebate_app.domain.reasons import REASONS
-from rebate_app.lane import failures
 from rebate_app.settings import Settings, changed_settings, load_settings, shown_settings
+from rebate_app.streams import errors as failures
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -51,11 +51,11 @@ class TestFailures:
 
     def test_every_error_that_ends_a_worker_stands_on_it_with_its_exit_code(self) -> None:
         """A new way to end has to be explained."""
-        told = {failure.error: failure.exit_code for failure in failures_page.FAILURES}
+        exit_codes = {failure.error: failure.exit_code for failure in failures_page.FAILURES}
         ends = [kind for kind in vars(failures).values() if isinstance(kind, type)]
         for kind in ends:
-            if issubclass(kind, failures.LaneError) and kind is not failures.LaneError:
-                assert told[kind.__name__] == kind.exit_code
+            if issubclass(kind, failures.StreamsError) and kind is not failures.StreamsError:
+                assert exit_codes[kind.__name__] == kind.exit_code
 
     def test_every_exit_code_of_the_help_is_explained(self) -> None:
         """`--help` lists the same codes; 70 is a bug and not promised there."""
@@ -63,6 +63,20 @@ class TestFailures:
         assert promised <= {each.code for each in failures_page.EXITS}
 
     @pytest.mark.parametrize("failure", failures_page.FAILURES, ids=lambda failure: failure.error)
-    def test_exit_codes_of_failures_are_explained(self, failure: failures_page.Failure) -> None:
+    def test_exit_codes_of_failures_are_explained(self, failure: failures_page.EnvironmentFailure) -> None:
         """Each failure ends with a code of the table, or not at all."""
         assert failure.exit_code is None or failure.exit_code in {each.code for each in failures_page.EXITS}
+
+
+class TestMoneyOut:
+    """docs/money-out.md."""
+
+    def test_it_is_fresh(self) -> None:
+        """Else `python -m rebate_app.money_out_page docs/money-out.md`."""
+        text = (CHECKOUT / "docs/money-out.md").read_text(encoding="utf-8")
+        assert money_out_page.with_generated(text) == text
+
+    def test_a_page_without_a_place(self) -> None:
+        """It is refused, never appended to."""
+        with pytest.raises(ValueError, match="no place"):
+            money_out_page.with_generated("# A page")

@@ -1,1 +1,1 @@
-"""The audit: what the topics say, folded once more by themselves, held against what the system says."""
+"""The audit: folds all facts again and compares tables, messages, events and balances with the result."""

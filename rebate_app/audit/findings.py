@@ -1,10 +1,11 @@
-"""What the audit found: every difference once, counted all, listed up to a limit.
+"""The kinds of differences, the findings of an audit, and its report.
 
-Law: `differences` counts what differs, however many of them are listed.
+Every difference is counted once, however often it is found again; `limit` bounds only how many are listed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct, field
@@ -29,26 +30,26 @@ FINDING_KINDS = {
     LOST_MESSAGE: "a message that follows from the facts is not on its topic",
     DOUBLED_MESSAGE: "a message that follows from the facts once is on its topic more often",
     INVENTED_MESSAGE: "a message is on its topic that does not follow from the facts",
-    WRONG_EVENT: "an event about a balance says something else than the facts make",
+    WRONG_EVENT: "an event about a balance does not have the values that the facts make",
     WRONG_BALANCE: "a worker answers another balance than the facts make",
-    WRONG_WATERMARK: "a table says that it holds up to a place which its source does not have",
-    FOLD_FAILED: "the facts cannot be folded: a bug of ours, the record is named",
-    UNAUDITABLE: "a log does not begin at its beginning, so nothing can be said about what follows from it",
+    WRONG_WATERMARK: "the watermark of a table does not fit its source",
+    FOLD_FAILED: "the facts cannot be folded: a bug in our code; the record is named",
+    UNAUDITABLE: "a log has lost its beginning, so what follows from it cannot be checked",
 }
 
-LIMIT = 100
+FINDINGS_LISTED_MAX = 100
 
 
-class Finding(Struct, omit_defaults=True):
+class Finding(Struct, omit_defaults=True, rename={"summary": "says"}):
     """One difference: `where` is `table/partition` or `topic/partition`, `key` the record's or the user's.
 
-    `table` and `fold` are the record as the system has it and as the facts make it, decoded; for a
-    balance what was answered and what is right.
+    `summary` is one sentence for people; the report names it `says`. `table` and `fold` are the record as the
+    system has it and as the facts make it, decoded; of a balance, the answered and the right document.
     """
 
     kind: str
     where: str
-    says: str
+    summary: str
     key: str = ""
     offset: int | None = None
     table: Any = None
@@ -56,9 +57,9 @@ class Finding(Struct, omit_defaults=True):
 
 
 class Findings:
-    """The differences found so far. The same one found again, at a later cut, counts once."""
+    """The differences found so far. One that is found again at a later cut counts once."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int = FINDINGS_LISTED_MAX) -> None:
         self.limit = limit
         self.items: list[Finding] = []
         self._known: set[tuple[str, str, str, int | None]] = set()
@@ -68,20 +69,22 @@ class Findings:
 
     def add(self, finding: Finding) -> None:
         """Count a difference, and list it while there is room."""
-        self.note(finding.kind, finding.where, finding.key, finding.offset, lambda: finding)
+        self.add_lazily(finding.kind, finding.where, finding.key, finding.offset, lambda: finding)
 
-    def note(self, kind: str, where: str, key: str, offset: int | None, make: Any) -> None:
+    def add_lazily(
+        self, kind: str, where: str, key: str, offset: int | None, make: Callable[[], Finding]
+    ) -> None:
         """As `add`, for a finding that is costly to make: `make` is called only if it is listed."""
-        name = (kind, where, key, offset)
-        if name in self._known:
+        identity = (kind, where, key, offset)
+        if identity in self._known:
             return
-        self._known.add(name)
+        self._known.add(identity)
         if len(self.items) < self.limit:
             self.items.append(make())
 
     @property
     def room(self) -> int:
-        """Return how many more would be listed."""
+        """Return how many more findings would be listed."""
         return self.limit - len(self.items)
 
 
@@ -89,9 +92,10 @@ class Report(Struct):
     """The result of an audit.
 
     `facts`: records of the sources that were folded. `lines`, `accounts`: lines, and users and
-    attribution ids, compared. `messages`: sent messages and dead letters looked for; `events`: those on
-    `rebate-events`. `after_cut`: messages that came after the cut. `not_comparable`: users whose account
-    moved on while they were asked. `cut`: source partition → offset up to which was folded.
+    attribution ids, compared. `messages`: messages and dead letters compared; `events`: those on
+    `rebate-events`. `after_cut`: messages whose cause comes after the cut. `not_comparable`: users whose
+    account changed during every comparison. `cut`: source partition → last folded offset. `building`: kinds
+    of records, by table and partition, that a scan is still building, and that were not compared.
     """
 
     facts: int = 0
@@ -105,3 +109,4 @@ class Report(Struct):
     differences: int = 0
     items: list[Finding] = field(default_factory=list)
     cut: dict[str, int] = field(default_factory=dict)
+    building: list[str] = field(default_factory=list)

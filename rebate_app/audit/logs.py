@@ -1,8 +1,8 @@
-"""What the audit needs of a cluster: a port, so that its laws are tested on lists.
+"""The port through which the audit reads partitions: of a Kafka cluster, or of lists in tests.
 
-Law: everything is read `read_committed`, by position. `stable_end` is the last stable offset, before
-which every transaction is decided; `end` is the high watermark, before which everything stands that was
-acknowledged until now, decided or not.
+Everything is read `read_committed`, by position. `stable_end` is the last stable offset, before which every
+transaction is decided; `end` is the high watermark, before which every acknowledged record is, decided or
+not.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from rebate_app.lane.stage import Record
+from rebate_app.streams.task.stage import Record
 
 __all__ = ["Logs", "Record"]
 
 
 class Logs(Protocol):
-    """Partitions of topics, to be read one at a time."""
+    """Reads partitions of topics, one at a time."""
 
     async def begin(self, topic: str, partition: int) -> int:
         """Return the first offset that the log still has."""
@@ -27,12 +27,12 @@ class Logs(Protocol):
         ...
 
     async def end(self, topic: str, partition: int) -> int:
-        """Return the high watermark; what was acknowledged stands before it."""
+        """Return the high watermark: every acknowledged record is before it."""
         ...
 
     def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[Sequence[Record]]:
         """Iterate over the committed records from `start` to before `end`, in order, some at a time.
 
-        Waits for transactions that are open before `end`: they are decided when it ends.
+        Waits for transactions that are open before `end`.
         """
         ...

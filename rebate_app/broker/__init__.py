@@ -1,7 +1,6 @@
 """The local Apache Kafka: the real broker in KRaft mode, for development and for tests.
 
-It is a room of its own because nothing else may know how a broker is obtained or run: with
-`REBATE_BROKER` set, none of this is used.
+With `REBATE_BROKER` set, none of this is used.
 """
 
 from .cluster import LocalCluster

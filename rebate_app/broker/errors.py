@@ -1,6 +1,6 @@
-"""What can go wrong with the local broker, each as one sentence that says what to do.
+"""Errors of the local broker, each with one sentence that names the remedy.
 
-The message is meant for a person and is printed as it is; `exit_code` is what a command ends with.
+The message is printed as it is; `exit_code` is what a command ends with.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import ClassVar
 
 
 class BrokerError(Exception):
-    """The broker is not to be had: it does not start, does not answer, or its port is taken."""
+    """The broker does not start, does not answer, or its port is taken."""
 
     exit_code: ClassVar[int] = 69
 

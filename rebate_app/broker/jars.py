@@ -1,7 +1,7 @@
-"""Apache Kafka's jars: downloaded once by Maven, and only used if each is the very file we know.
+"""Download Apache Kafka's jars once, by Maven, and verify each against its pinned SHA-256.
 
-The hashes of all jars are part of the source (jars.properties), as those of our Python packages are
-(requirements.lock): whoever serves the download cannot make us run something else.
+The hashes are part of the source (jars.properties), as those of our Python packages are (requirements.lock),
+so that a compromised mirror cannot change what runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HERE = Path(__file__).parent
 
 
 def silent(_message: str) -> None:
-    """Say nothing: the default for `progress`."""
+    """Ignore the message: the default for `progress`."""
 
 
 @cache

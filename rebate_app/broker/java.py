@@ -1,7 +1,6 @@
 """Find Java and Maven, or install them where that is ours to do, or say in one sentence what is missing.
 
-They are only looked for where a person would expect it, in JAVA_HOME and on the PATH: what was found
-is what `java` means to its user.
+The search covers JAVA_HOME and the PATH only, so that the result is the `java` of the user.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ MAVEN_MISSING = (
 def find_java() -> Path:
     """Return a Java of version 17 or newer: JAVA_HOME's, else the PATH's, else one just installed.
 
-    Raises BrokerSetupError with the sentence that says what to install.
+    Raises BrokerSetupError, whose text names what to install.
     """
     path, found = _search_java()
     if path is None and _install_with_apt():
@@ -59,9 +58,9 @@ def find_maven() -> Path:
 
 
 def java_version(java: Path) -> int | None:
-    """Return the major version that `java -version` tells (8 for "1.8"), None if it tells nothing."""
+    """Return the major version that `java -version` prints (8 for "1.8"), None if it prints none."""
     try:
-        told = subprocess.run(  # noqa: S603 - the command is the user's own Java
+        done = subprocess.run(  # noqa: S603 - the command is the user's own Java
             [java, "-version"],
             capture_output=True,
             text=True,
@@ -72,8 +71,8 @@ def java_version(java: Path) -> int | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    match = re.search(r'version "(?:1\.)?(\d+)', told.stderr + told.stdout)
-    return int(match[1]) if match and told.returncode == 0 else None
+    match = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
+    return int(match[1]) if match and done.returncode == 0 else None
 
 
 def _search_java() -> tuple[Path | None, str]:

@@ -49,11 +49,11 @@ class BrokerStatus:
 
 
 class LocalKafka:
-    """Apache Kafka on 127.0.0.1:`port` with all it has, log included, in `data_dir`.
+    """Apache Kafka on 127.0.0.1:`port` with all its files, log included, in `data_dir`.
 
     Whoever starts it ends it: it is a process of its own that goes on when we end. Several may run
     at once on different ports and folders. Every method may be called by any number of processes
-    and threads: they take turns. All raise BrokerError, with one sentence that says what to do.
+    and threads: they take turns. All raise BrokerError, whose text names the remedy.
 
     `overrides` are lines of server.properties; `jars_home` is where the download is kept.
     """

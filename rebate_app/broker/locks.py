@@ -1,7 +1,6 @@
 """One process at a time: an advisory file lock that the kernel gives back when its holder dies.
 
-It is a lock of the kernel and not a file that exists or not, so a holder that was killed leaves
-nothing behind that somebody would have to clean up.
+A holder that is killed leaves nothing to clean up.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ import fcntl
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from rebate_app.data_folder import make_private
 
 from .errors import BrokerBusyError, BrokerSetupError
 
@@ -29,7 +30,7 @@ def held(path: Path, *, wait_seconds_max: float) -> Iterator[None]:
     """
     deadline = time.monotonic() + wait_seconds_max
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         file = path.open("a")
     except OSError as error:
         raise BrokerSetupError(f"The folder {path.parent} cannot be written: {error.strerror}.") from error

@@ -1,7 +1,6 @@
 """One node of a local Kafka: format its folder, launch it, wait until it answers, end it.
 
-What one broker and a cluster of several have in common. Nothing here takes a lock: that is for
-LocalKafka and LocalCluster, which know how long they need it.
+Shared by LocalKafka and LocalCluster, which take the locks.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rebate_app.data_folder import make_private, tighten
+
 from .errors import BrokerError, BrokerSetupError
 from .node import Node, server_properties
 from .probe import ask
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.05
 FORMAT_SECONDS_MAX = 60
 LOG_TAIL_BYTES = 1 << 18
-#: Measured on two cores: smaller and under load faster than the JVM's defaults (design.md 7).
+#: Measured on two cores: smaller and under load faster than the JVM's defaults
+#: (docs/spec/running.md#local-broker).
 JVM_FLAGS = (
     "-Xmx512m",
     "-XX:+UseSerialGC",
@@ -48,12 +50,24 @@ def new_cluster_id() -> str:
             return name
 
 
-class Member:
-    """A node with the Java and the jars that run it."""
+def archive_of(libs: Path) -> Path:
+    """Return where the archive of the classes of these jars is, if there is one (class_archive)."""
+    return libs.parent / "classes.jsa"
 
-    def __init__(self, node: Node, *, java: Path, libs: Path) -> None:
+
+class Member:
+    """A node with the Java and the jars that run it.
+
+    `archiving`: its JVM, which then uses no archive of classes, writes one there when it ends.
+    """
+
+    def __init__(self, node: Node, *, java: Path, libs: Path, archiving: Path | None = None) -> None:
         self.node = node
-        system = (f"-Drebate.logs={node.logs}", f"-Dlog4j2.configurationFile={_LOG4J}")
+        system: tuple[str, ...] = (f"-Drebate.logs={node.logs}", f"-Dlog4j2.configurationFile={_LOG4J}")
+        if archiving is not None:
+            system += (f"-XX:ArchiveClassesAtExit={archiving}",)
+        elif archive_of(libs).is_file():
+            system += (f"-XX:SharedArchiveFile={archive_of(libs)}",)
         self._jvm = (str(java), *JVM_FLAGS, *system, "-cp", f"{libs}/*")
         self._log_start = 0
 
@@ -83,8 +97,8 @@ class Member:
             timeout=FORMAT_SECONDS_MAX,
         )
         if done.returncode != 0:
-            words = (done.stdout + done.stderr).strip().splitlines() or ["it says nothing"]
-            raise BrokerSetupError(f"Kafka cannot use the folder {node.folder}: {words[-1]}")
+            lines = (done.stdout + done.stderr).strip().splitlines() or ["it says nothing"]
+            raise BrokerSetupError(f"Kafka cannot use the folder {node.folder}: {lines[-1]}")
         forming.rename(node.data)
 
     def launch(self, voters: Sequence[Node], overrides: Mapping[str, str]) -> Running:
@@ -126,7 +140,8 @@ class Member:
 
     def _write_properties(self, text: str) -> None:
         try:
-            self.node.logs.mkdir(parents=True, exist_ok=True)
+            make_private(self.node.logs)
+            tighten(self.node.folder)
             self.node.properties.write_text(text, encoding="utf-8")
         except OSError as error:
             raise BrokerSetupError(

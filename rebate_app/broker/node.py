@@ -1,7 +1,6 @@
-"""What a Kafka node is told: its place in the cluster, its ports and folders, as server.properties.
+"""The server.properties of a Kafka node: its place in the cluster, its ports and folders.
 
-Made in code and not kept as a file, because ports, folders and the number of nodes differ every
-time, and because each line that differs from Kafka's defaults should say why.
+Generated, since ports, folders and the number of nodes differ each time.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ class Node:
 
     @property
     def logs(self) -> Path:
-        """What the broker says: server.log, and console.log for what the JVM itself says."""
+        """The broker's log, server.log, and the JVM's output, console.log."""
         return self.folder / "logs"
 
     @property

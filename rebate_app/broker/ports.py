@@ -18,6 +18,8 @@ HOST = "127.0.0.1"
 FREE_PORT_MIN = 20_000
 FREE_PORT_MAX = 32_000
 
+_returned: set[int] = set()
+
 
 def is_free(port: int) -> bool:
     """Say whether a server could listen on 127.0.0.1:`port` now."""
@@ -34,17 +36,22 @@ def is_free(port: int) -> bool:
 
 
 def free_port(*, but: frozenset[int] = frozenset()) -> int:
-    """Return a port on which nobody listens, none of `but`.
+    """Return a port on which nobody listens, none of `but`, and none twice while there is another.
 
-    It starts to look at a place that the system's entropy chooses and not `random`: two test runs
-    with the same seed must not choose the same ports.
+    Whoever is given a port listens on it a while later; meanwhile it is free for everybody else. It starts to
+    look at a place that the system's entropy chooses and not `random`: two test runs with the same seed must
+    not choose the same ports.
     """
     count = FREE_PORT_MAX - FREE_PORT_MIN
     first = int.from_bytes(os.urandom(4)) % count
     for step in range(count):
         port = FREE_PORT_MIN + (first + step) % count
-        if port not in but and is_free(port):
+        if port not in but and port not in _returned and is_free(port):
+            _returned.add(port)
             return port
+    if _returned:
+        _returned.clear()
+        return free_port(but=but)
     raise BrokerError(f"No port between {FREE_PORT_MIN} and {FREE_PORT_MAX} of {HOST} is free.")
 
 

@@ -1,9 +1,8 @@
 """Does a Kafka broker answer, and which one? Two requests of Kafka's protocol, by hand.
 
-By hand and not by a client library, because starting a broker is synchronous, needs an answer
-within milliseconds, and a client hides behind retries what has to be seen here. The answer counts
-only if it comes from the right cluster and the broker itself is in its list: KRaft lists a broker
-once it is registered, has caught up, and may serve (before that, topics cannot be made).
+A client library is too slow and hides connection failures behind retries. The answer counts only if it comes
+from the right cluster and lists the broker itself: KRaft lists a broker once it is registered, has caught up,
+and may serve (before that, topics cannot be created).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from .ports import HOST
 
 API_VERSIONS, METADATA = 18, 3
-#: The oldest forms that have what is asked for here: they have no tagged fields to parse.
+#: The oldest versions with the members needed here: they have no tagged fields to parse.
 API_VERSIONS_VERSION, METADATA_VERSION = 0, 2
 #: Every answer begins with the number that its request had.
 ANSWER_BYTES_MIN = 4
@@ -23,14 +22,14 @@ ANSWER_BYTES_MAX = 1 << 20
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a broker says about itself: the id of its cluster, and the brokers that serve in it."""
+class ProbeAnswer:
+    """A broker's answer: the id of its cluster, and the brokers that serve in it."""
 
     cluster_id: str
     brokers: tuple[int, ...]
 
 
-def ask(port: int, *, timeout_seconds: float = 1.0) -> Answer | None:
+def ask(port: int, *, timeout_seconds: float = 1.0) -> ProbeAnswer | None:
     """Return what the broker at 127.0.0.1:`port` answers, None if nobody answers as a broker does."""
     try:
         with socket.create_connection((HOST, port), timeout=timeout_seconds) as connection:
@@ -69,7 +68,7 @@ def _read(connection: socket.socket, size: int) -> bytes:
     return bytes(parts)
 
 
-def _parse_metadata(reply: bytes) -> Answer:
+def _parse_metadata(reply: bytes) -> ProbeAnswer:
     """Read brokers [id, host, port, rack] and the cluster's id from a Metadata answer of version 2."""
     (count,) = struct.unpack_from(">i", reply)
     position = 4
@@ -80,7 +79,7 @@ def _parse_metadata(reply: bytes) -> Answer:
         _, position = _string(reply, position + 4)
         _, position = _string(reply, position + 4)
     cluster_id, _ = _string(reply, position)
-    return Answer(cluster_id=cluster_id, brokers=tuple(brokers))
+    return ProbeAnswer(cluster_id=cluster_id, brokers=tuple(brokers))
 
 
 def _string(reply: bytes, position: int) -> tuple[str, int]:

@@ -39,7 +39,7 @@ class Running:
 
 
 def birth(pid: int) -> str | None:
-    """Return when process `pid` began, in words that no other process shares; None if it is not alive."""
+    """Return the start of process `pid`, as a text unique to it; None if it is not alive."""
     if not (_PROC / "self" / "stat").exists():
         return _birth_by_ps(pid)
     try:
@@ -58,8 +58,8 @@ def birth(pid: int) -> str | None:
 def _birth_by_ps(pid: int) -> str | None:
     """As `birth`, for systems without /proc (macOS)."""
     command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
-    state, _, started = told.stdout.strip().partition(" ")
+    ps = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed arguments
+    state, _, started = ps.stdout.strip().partition(" ")
     return None if not started or state.startswith("Z") else started.strip()
 
 
@@ -99,8 +99,8 @@ def write_pid_file(path: Path, running: Running) -> None:
 def read_pid_file(path: Path) -> Running | None:
     """Return the live process that the pid file names; None if there is none, or it died."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        running = Running(pid=int(told["pid"]), birth=str(told["birth"]), port=int(told["port"]))
+        document = json.loads(path.read_text(encoding="utf-8"))
+        running = Running(pid=int(document["pid"]), birth=str(document["birth"]), port=int(document["port"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return running if running.alive() else None

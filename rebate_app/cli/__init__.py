@@ -1,6 +1,6 @@
 """The commands: `rebate …`, and the demonstration behind `make run`.
 
-Law: results on stdout, progress and errors on stderr, honest exit codes, never a traceback.
+Results go to stdout, progress and errors to stderr; errors have an exit code and never a traceback.
 """
 
 from .root import main

@@ -1,8 +1,7 @@
-"""Who may do what on the broker: the least that each role needs, as one table (`rebate topics acl`).
+"""The least rights on the broker that each role needs, as one table (`rebate topics acl`).
 
-Law: a role that has these rights and no others works with REBATE_TOPICS=verify; whoever creates topics is
-the operator. A test runs all three roles on a broker that refuses everything else. It is separate because
-it is the only place that knows which client touches what.
+A role with these rights and no others works with REBATE_TOPICS=verify; the operator creates the topics. A
+test runs all three roles on a broker that refuses everything else.
 """
 
 from __future__ import annotations
@@ -28,36 +27,72 @@ class Grant(Struct, frozen=True):
     """Operations on some resources of one kind; Kafka understands Describe in Read and Write."""
 
     operations: tuple[str, ...]
-    kind: str  # topic, group, transactional-id
+    kind: str  # topic, group, transactional-id, cluster
     names: tuple[str, ...]
     prefixed: bool = False
 
 
 def grants(role: str, topics: Topics, scope: str) -> list[Grant]:
     """Return what a role needs; `scope` is the consumer group and what transactional ids begin with."""
-    sources = (topics.orders, topics.user_log)
-    dead = (topics.orders_dlt, topics.user_log_dlt)
-    parked = (topics.orders_parked, topics.user_log_parked)
-    states = (topics.lines_changelog, topics.accounts_changelog, topics.rules)
     if role == WORKER:
-        return [
-            Grant((READ, WRITE, CONFIGS), "topic", (*sources, *states, *dead, topics.decisions)),
-            Grant((WRITE, CONFIGS), "topic", parked),
-            Grant(
-                (READ, WRITE, CONFIGS), "topic", (topics.events, *topics.events_retries, topics.events_dlt)
-            ),
-            Grant((READ,), "group", (scope,)),
-            Grant((WRITE,), "transactional-id", (f"{scope}-",), prefixed=True),
-        ]
-    if role == IMPORTER:
-        return [Grant((WRITE, CONFIGS), "topic", sources)]
+        return _worker_grants(topics, scope)
+    return _importer_grants(topics) if role == IMPORTER else _operator_grants(topics, scope)
+
+
+def _publishing(topics: Topics) -> list[Grant]:
     return [
-        Grant((CREATE, READ, WRITE, CONFIGS), "topic", (*sources, topics.decisions)),
-        Grant((CREATE, READ, CONFIGS), "topic", states + dead + parked),
+        Grant((READ, WRITE, CONFIGS), "topic", (topics.rule_versions,)),
+        Grant((WRITE,), "transactional-id", (topics.rule_versions,)),
+    ]
+
+
+def _worker_grants(topics: Topics, scope: str) -> list[Grant]:
+    dead = tuple(stage.dead_letter for stage in topics.stages)
+    parked = tuple(stage.parked for stage in topics.stages)
+    owned = (*topics.sources, *topics.changelogs, topics.rules, *dead, topics.decisions)
+    events = (topics.events, *topics.events_retries, topics.events_dlt)
+    return [
+        Grant((READ, WRITE, CONFIGS), "topic", owned),
+        Grant((WRITE, CONFIGS), "topic", parked),
+        Grant((READ, WRITE, CONFIGS), "topic", events),
+        Grant((READ, WRITE, CONFIGS), "topic", (topics.audit_trail, topics.fetch_cursors)),
+        Grant((READ,), "group", (scope,)),
+        Grant((WRITE,), "transactional-id", (f"{scope}-",), prefixed=True),
+        *_publishing(topics),
+        Grant((READ, WRITE, CONFIGS), "topic", (topics.active, topics.payees, topics.channels)),
+        Grant((WRITE,), "transactional-id", (topics.active,)),
+    ]
+
+
+def _importer_grants(topics: Topics) -> list[Grant]:
+    imported = tuple(stage.source for stage in topics.stages if stage.spec.importers_write)
+    return [
+        Grant((WRITE, CONFIGS), "topic", (*imported, topics.audit_trail)),
+        Grant((READ,), "topic", (topics.rule_versions,)),  # the levels that profiles may name
+    ]
+
+
+def _operator_grants(topics: Topics, scope: str) -> list[Grant]:
+    dead = tuple(stage.dead_letter for stage in topics.stages)
+    parked = tuple(stage.parked for stage in topics.stages)
+    return [
+        Grant((CREATE, READ, WRITE, CONFIGS), "topic", (*topics.sources, topics.decisions)),
+        Grant((CREATE, READ, CONFIGS), "topic", (*topics.changelogs, topics.rules, *dead, *parked)),
         Grant((CREATE, READ, WRITE, CONFIGS), "topic", topics.events_retries),
+        Grant((CREATE, READ, WRITE, CONFIGS), "topic", (topics.audit_trail, topics.fetch_cursors)),
+        Grant((CREATE,), "topic", (topics.rule_versions,)),
+        Grant((CREATE, READ, WRITE, CONFIGS), "topic", (topics.active,)),
+        Grant((WRITE,), "transactional-id", (topics.active,)),
+        Grant((CREATE, DESCRIBE, CONFIGS), "topic", (topics.payees,)),
+        Grant((CREATE, READ, WRITE, CONFIGS), "topic", (topics.channels,)),
+        *_publishing(topics),
         Grant((CREATE, READ, CONFIGS), "topic", (topics.events, topics.events_dlt)),
         Grant((DESCRIBE,), "group", (scope,)),
         Grant((WRITE,), "transactional-id", (f"{scope}-dlq-",), prefixed=True),
+        # `payouts activate` fences the workers of this app, once another one takes its turn.
+        Grant((WRITE,), "transactional-id", (f"{scope}-{topics.user_log}-",), prefixed=True),
+        Grant((DESCRIBE,), "transactional-id", ("*",)),  # doctor names whoever holds the reading back
+        Grant((DESCRIBE,), "cluster", ("kafka-cluster",)),  # doctor reads the room on the brokers' disks
     ]
 
 
@@ -69,7 +104,7 @@ def command(grant: Grant, principal: str, broker: str, command_config: str | Non
     for operation in grant.operations:
         words += ["--operation", operation]
     for name in grant.names:
-        words += [f"--{grant.kind}", name]
+        words += ["--cluster"] if grant.kind == "cluster" else [f"--{grant.kind}", name]
     return words + (["--resource-pattern-type", "prefixed"] if grant.prefixed else [])
 
 

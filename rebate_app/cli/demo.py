@@ -1,8 +1,8 @@
-"""`make run`: a broker, one worker and the sample orders, and a table of what everybody has.
+"""`make run`: a broker, one worker, the sample orders, and a table of all balances.
 
-Law: it stays up until Ctrl-C or SIGTERM, and then ends all that it started, the worker first; what it
-found running it leaves running. A second run shows the same balances and imports nothing twice
-(contracts.md 7).
+It runs until Ctrl-C or SIGTERM, then ends everything that it started, the worker first; a broker that was
+running already keeps running. A second run shows the same balances and imports nothing twice
+(docs/spec/running.md#set-up).
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from operator import itemgetter
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -26,21 +25,25 @@ from rebate_app.broker.local import DEFAULT_PORT
 from rebate_app.broker.ports import HOST, is_free
 from rebate_app.settings import EXIT_CONFIGURATION, EXIT_OK, EXIT_TRY_AGAIN, Settings, load_settings
 
+from .demo_simulators import Tour, show_orders, show_withdrawal, simulators
 from .exits import EXITS, CommandError, guarded, run_with_broker
 from .guardian import Guardian
 from .lag_command import wait_until_settled
-from .show import progress, yuan
-from .users_commands import balance_table, read_balances
+from .terminal import money, print_line, print_note, progress
+from .users_commands import print_balances, read_balances
+from .worker_client import WorkerClient
 from .worker_process import WorkerProcess
 
-#: The lag is waited for in slices, so that a worker that dies is noticed.
+#: Waiting for the lag is sliced, so that a worker that dies is noticed.
 SLICE_SECONDS = 5.0
 SETTLED_SECONDS_MAX = 120.0
 POLL_SECONDS = 0.5
+#: What the tour sets for its worker.
+TOUR_SETTINGS = ("REBATE_SOURCES", "REBATE_CHANNELS", "REBATE_PAYEE_KEYS", "REBATE_PAYEE_ID_KEY")
 
 
 class Stopped(KeyboardInterrupt):
-    """SIGINT, SIGTERM or SIGHUP came. A KeyboardInterrupt, as only that leaves an event loop at once."""
+    """SIGINT, SIGTERM or SIGHUP arrived. A KeyboardInterrupt: only that leaves an event loop at once."""
 
 
 @click.command(epilog=EXITS)
@@ -51,8 +54,11 @@ class Stopped(KeyboardInterrupt):
     show_default=True,
     help="Port of 127.0.0.1 for the local Apache Kafka, which is not started if REBATE_BROKER is set.",
 )
+@click.option(
+    "--tour", is_flag=True, help="Fetch orders from a simulated network, and pay one withdrawal, too."
+)
 @guarded
-def main(broker_port: int) -> None:
+def main(broker_port: int, *, tour: bool) -> None:
     """Run a broker, a worker and the sample orders until Ctrl-C."""
     for name in ("aiokafka", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -61,14 +67,15 @@ def main(broker_port: int) -> None:
         contextlib.suppress(Stopped),
         _guardian() as guardian,
         _broker(load_settings(), broker_port, guardian) as settings,
-        _worker(settings, guardian) as worker,
+        _simulated(settings, guardian, wanted=tour) as simulated,
+        _worker(settings, guardian, simulated) as worker,
     ):
-        _show(settings, worker)
+        _show(settings, worker, simulated)
     sys.exit(EXIT_OK)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Begin to end, once: what comes after the first signal finds us at it."""
+    """Begin to end, once: later signals are ignored."""
     _on_signals(signal.SIG_IGN)
     raise Stopped
 
@@ -79,8 +86,8 @@ def _on_signals(handler: Callable[[int, FrameType | None], object] | signal.Hand
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let a signal wait until what was started is also known to us."""
+def _signals_deferred() -> Iterator[None]:
+    """Defer signals until a process that is being started is registered for its end."""
     came: list[int] = []
     _on_signals(lambda number, _frame: came.append(number))
     yield
@@ -101,7 +108,7 @@ def _guardian() -> Iterator[Guardian]:
 
 @contextlib.contextmanager
 def _broker(settings: Settings, port: int, guardian: Guardian) -> Iterator[Settings]:
-    """Give settings with a broker: REBATE_BROKER, else a local one, ended here if it was started here."""
+    """Return settings with a broker: REBATE_BROKER, else a local one, ended here if it was started here."""
     if not is_free(settings.web_port):
         raise CommandError(
             f"Port {settings.web_port} of {HOST} is taken: end what uses it, or set REBATE_WEB_PORT.",
@@ -110,7 +117,7 @@ def _broker(settings: Settings, port: int, guardian: Guardian) -> Iterator[Setti
     if os.environ.get("REBATE_BROKER"):
         yield settings
         return
-    kafka = LocalKafka(settings.datadir / "broker", port, progress=_say)
+    kafka = LocalKafka(settings.datadir / "broker", port, progress=print_note)
     ours = not kafka.status().running
     if ours:
         guardian.watch_broker(kafka.data_dir)
@@ -120,18 +127,32 @@ def _broker(settings: Settings, port: int, guardian: Guardian) -> Iterator[Setti
     finally:
         _on_signals(signal.SIG_IGN)
         if ours:
-            _say("Ending Apache Kafka ...")
+            print_note("Ending Apache Kafka ...")
             kafka.stop()
 
 
 @contextlib.contextmanager
-def _worker(settings: Settings, guardian: Guardian) -> Iterator[WorkerProcess]:
-    """Give a worker that is ready."""
+def _simulated(settings: Settings, guardian: Guardian, *, wanted: bool) -> Iterator[Tour | None]:
+    """Run the simulated services of the tour, if it is wanted and nothing of the user's stands in its way."""
+    own = [name for name in TOUR_SETTINGS if os.environ.get(name)]
+    if wanted and own:
+        print_note(f"{own[0]} is set: without the simulated network and payment service.")
+    if not wanted or own:
+        yield None
+        return
+    print_note("Starting a simulated network and a simulated payment service ...")
+    with simulators(settings, guardian) as tour:
+        yield tour
+
+
+@contextlib.contextmanager
+def _worker(settings: Settings, guardian: Guardian, tour: Tour | None) -> Iterator[WorkerProcess]:
+    """Start a worker and wait until it is ready."""
     log = settings.datadir / "worker.log"
-    _say(f"Starting a worker, its log is {log} ...")
+    print_note(f"Starting a worker, its log is {log} ...")
     with contextlib.ExitStack() as ending:
-        with _undisturbed():
-            worker = WorkerProcess(settings, log)
+        with _signals_deferred():
+            worker = WorkerProcess(settings, log, None if tour is None else tour.environment)
             ending.callback(_end_worker, worker)
             guardian.watch_process(worker.pid)
         worker.wait_ready()
@@ -140,27 +161,31 @@ def _worker(settings: Settings, guardian: Guardian) -> Iterator[WorkerProcess]:
 
 def _end_worker(worker: WorkerProcess) -> None:
     _on_signals(signal.SIG_IGN)
-    _say("Ending the worker ...")
+    print_note("Ending the worker ...")
     worker.stop()
 
 
-def _show(settings: Settings, worker: WorkerProcess) -> None:
-    """Import the samples, wait until they are in the balances, print these, and stay."""
+def _show(settings: Settings, worker: WorkerProcess, tour: Tour | None) -> None:
+    """Import the samples, wait until they are in the balances, print these, and wait for a signal."""
     from .samples import import_samples
 
-    with progress("Importing the samples") as tell:
-        report = run_with_broker(settings, import_samples(settings, tell))
+    with progress("Importing the samples") as report_progress:
+        report = run_with_broker(settings, import_samples(settings, report_progress))
     if report is None:
-        _say("The samples are there already: nothing is imported.")
+        print_note("The samples are there already: nothing is imported.")
     else:
-        _say(
+        print_note(
             f"Imported the samples: {report.sent} records sent, {report.unknown} of unknown status, "
             f"{len(report.refused)} refused."
         )
     _wait_until_settled(settings, worker)
     url = f"http://{settings.web_host}:{settings.web_port}"
-    click.echo(asyncio.run(_balances(url)))
-    click.echo(f"\nThe worker answers on {url}, for example {url}/v1/users/tao/balance; Ctrl-C ends it.")
+    asyncio.run(_print_balances(url))
+    if tour is not None:
+        show_orders(settings, tour)
+        asyncio.run(show_withdrawal(url))
+    print_line()
+    print_line(f"The worker answers on {url}, for example {url}/v1/users/tao/balance; Ctrl-C ends it.")
     sys.stdout.flush()
     while True:
         worker.check_alive()
@@ -169,8 +194,8 @@ def _show(settings: Settings, worker: WorkerProcess) -> None:
 
 def _wait_until_settled(settings: Settings, worker: WorkerProcess) -> None:
     deadline = time.monotonic() + SETTLED_SECONDS_MAX
-    with progress("Waiting for the worker") as tell:
-        while not run_with_broker(settings, wait_until_settled(settings, SLICE_SECONDS, tell)):
+    with progress("Waiting for the worker") as report_progress:
+        while not run_with_broker(settings, wait_until_settled(settings, SLICE_SECONDS, report_progress)):
             worker.check_alive()
             if time.monotonic() >= deadline:
                 raise CommandError(
@@ -179,24 +204,19 @@ def _wait_until_settled(settings: Settings, worker: WorkerProcess) -> None:
                 )
 
 
-async def _balances(url: str) -> str:
-    """Return the table of everybody's balance, and a line for each id that belongs to nobody."""
-    from .worker_client import WorkerClient
-
-    balances: list[Any] = [found async for found in read_balances(url, (), None)]
-    balances.sort(key=itemgetter("user_id"))
+async def _print_balances(url: str) -> None:
+    """Print the table of all balances, and a line for each attribution id that is bound to nobody."""
+    balances = [found async for found in read_balances(url, (), None)]
     async with WorkerClient(url) as client:
-        waiting = await client.suspense()
-    lines = ["Balances in yuan:", "", balance_table(balances)]
-    lines += [
-        f"\nBound to nobody yet: {item['attribution_id']}, lines {item['lines']}, net {yuan(item['net'])}"
-        for item in waiting
-    ]
-    return "\n".join(lines)
-
-
-def _say(message: str) -> None:
-    click.echo(message, err=True)
+        waiting = await client.unbound_attributions()
+    print_line("Balances in yuan:")
+    print_line()
+    print_balances(balances)
+    for item in waiting:
+        print_line()
+        print_line(
+            f"Bound to nobody yet: {item['attribution_id']}, lines {item['lines']}, net {money(item['net'])}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,29 +1,35 @@
-"""`rebate dlq …`: what failed, why, and what is to become of it (failures.md 3).
+"""`rebate dlq …`: list, show, replay and discard dead letters (docs/spec/failures.md#commands).
 
-Law: listing and showing change nothing; what changes something says first how much, and asks unless it is
-told --yes; every command may be repeated.
+Listing and showing change nothing. Commands that change something state how much and ask first, unless
+--yes is given. Every command may be repeated.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rebate_app.settings import EXIT_FINDINGS, EXIT_USAGE, Settings, load_settings
+from rebate_app.settings import EXIT_FINDINGS, Settings, load_settings
 
-from .exits import EXITS, CommandError, fail, guarded, json_option, run_with_broker
-from .show import progress, table
+from .command_group import CommandGroup
+from .exits import EXITS, confirm, fail, guarded, json_option, run_with_broker
+from .lists import cursor_option, print_list
+from .resume_command import resume
+from .terminal import print_json, print_line, print_table, print_text, progress
+
+if TYPE_CHECKING:
+    from .dlq_actions import LetterList, Selection
 
 T = TypeVar("T")
-LISTED = 100
+LIST_LIMIT = 100
 topic_option = click.option("--topic", metavar="TOPIC", help="Of one of the sources only.")
 by_option = click.option("--by", envvar="USER", default="operator", show_envvar=True, help="Who decides.")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def dlq() -> None:
     """See what failed: dead letters and parked keys; decide about it."""
 
@@ -33,40 +39,58 @@ def dlq() -> None:
 @click.option("--reason", help="With this reason code only.")
 @click.option("--key", help="Of this line, user or attribution id only; hex:… for other bytes.")
 @click.option("--since", metavar="TIME", help="Records from this moment on, with offset.")
-@click.option("--open", "open_only", is_flag=True, help="Neither replayed nor discarded yet.")
-@click.option("--limit", type=click.IntRange(1), default=LISTED, show_default=True, help="At most.")
+@click.option(
+    "--open/--all", "open_only", default=True, show_default=True, help="Decided ones too with --all."
+)
+@click.option("--limit", type=click.IntRange(1), default=LIST_LIMIT, show_default=True, help="At most.")
+@cursor_option
 @json_option
 @guarded
-def list_letters(
-    topic: str | None,
-    reason: str | None,
-    key: str | None,
-    since: str | None,
-    open_only: bool,
-    limit: int,
-    as_json: bool,
-) -> None:
-    """List dead letters, by the place where each record failed, which is its ID.
+def list_letters(limit: int, cursor: str | None, as_json: bool, **options: Any) -> None:
+    """List open dead letters, newest first, by the place where each record failed, which is its ID.
+
+    The list ends with what it leaves off: letters beyond --limit, and decided ones without --all.
 
     \b
     Examples:
-      rebate dlq list --open
-      rebate dlq list --reason implausible-time --since 2026-02-01T00:00:00+08:00 --json
+      rebate dlq list
+      rebate dlq list --all --reason implausible-time --since 2026-02-01T00:00:00+08:00 --json
     """  # noqa: D301 - click's mark for text that is shown as it is
-    from . import dlq_work
+    from . import dlq_actions
 
     settings = load_settings()
-    wanted = dlq_work.filter_of(settings, topic, reason, key, since, open_only=open_only)
-    rows = _run(settings, dlq_work.listed(settings, wanted, limit))
+    wanted = dlq_actions.filter_of(
+        settings,
+        options["topic"],
+        options["reason"],
+        options["key"],
+        options["since"],
+        open_only=options["open_only"],
+    )
+    found = _run(settings, dlq_actions.list_letters(settings, wanted, limit, cursor))
     if as_json:
-        _print_json({"items": rows})
-    elif not rows:
-        click.echo("There are no such dead letters.")
+        left_off = {"before": found.before, "beyond": found.beyond, "decided": found.decided}
+        print_list(found.rows, found.next_cursor, left_off=left_off)
     else:
+        _print_letters(found)
+
+
+def _print_letters(found: LetterList) -> None:
+    if found.rows:
         cells = [
-            (r["id"], r["reason"], r["key"] or "", r["timestamp"], r["decision"] or "open") for r in rows
+            (r["id"], r["reason"], r["key"] or "", r["timestamp"], r["at"], r["decision"] or "open")
+            for r in found.rows
         ]
-        click.echo(table(("id", "reason", "key", "record of", "decision"), cells))
+        print_table(("id", "reason", "key", "record of", "failed at", "decision"), cells)
+    else:
+        print_line("There are no such dead letters.")
+    left_off = []
+    if found.next_cursor is not None:
+        left_off.append(f"{found.beyond:,} older ones (--limit, or --cursor {found.next_cursor})")
+    if found.decided:
+        left_off.append(f"{found.decided:,} decided ones (--all)")
+    if left_off:
+        print_line(f"Left off: {', '.join(left_off)}.")
 
 
 @dlq.command(epilog=EXITS)
@@ -80,20 +104,26 @@ def show(letter: str, as_json: bool) -> None:
     Example:
       rebate dlq show order_topic/3/41
     """  # noqa: D301 - click's mark for text that is shown as it is
-    from . import dlq_work
+    from . import dlq_actions
 
     settings = load_settings()
-    shown = _run(settings, dlq_work.shown(settings, letter))
+    shown = _run(settings, dlq_actions.show_letter(settings, letter))
     if as_json:
-        _print_json(shown)
+        print_json(shown)
         return
     for header in shown["headers"]:
-        click.echo(f"{header['name']}: {header['value']}")
-    click.echo(f"key ({shown['key_as']}): {shown['key']}")
-    click.echo(f"value ({shown['value_as']}, {shown['value_bytes']} bytes): {shown['value']}")
-    click.echo(f"decision: {shown['decision'] or 'open'}")
-    click.echo(f"today: {shown['today']}")
-    click.echo(f"state: {shown['state']}")
+        print_text(header["name"], header["value"])
+    print_line(f"key ({shown['key_as']}): {shown['key']}")
+    print_text(f"value ({shown['value_as']}, {shown['value_bytes']} bytes)", str(shown["value"]))
+    whole = shown["whole_record"]
+    if whole is not None:
+        print_line(
+            f"cut: the whole record stands at {whole['stands_at']}: value {whole['value_bytes']} bytes, "
+            f"SHA-256 {whole['value_sha256']}, key {whole['key_bytes']} bytes"
+        )
+    print_line(f"decision: {shown['decision'] or 'open'}")
+    print_line(f"today: {_json(shown['today'])}")
+    print_line(f"state: {_json(shown['state'])}")
 
 
 @dlq.command(epilog=EXITS)
@@ -121,51 +151,54 @@ def replay(letters: tuple[str, ...], again: bool, dry_run: bool, as_json: bool, 
       rebate dlq replay --reason implausible-time --dry-run
       rebate dlq replay order_topic/3/41 --by ann --why "clock was wrong"
     """  # noqa: D301 - click's mark for text that is shown as it is
-    from . import dlq_work
+    from . import dlq_actions
 
-    topic, reason, key = options["topic"], options["reason"], options["key"]
-    if not (letters or reason or key or options["everything"]):
-        raise click.UsageError("Name dead letters, or say --reason, --key or --all.")
     settings = load_settings()
-    wanted = dlq_work.filter_of(settings, topic, reason, key, None, open_only=not again)
-    chosen = _run(settings, dlq_work.chosen(settings, letters, wanted, again=again))
+    selection = _selected(settings, letters, options, again=again)
     if dry_run:
-        said = _run(settings, dlq_work.rehearsed(settings, chosen))
-        _print_outcomes(said, as_json)
-        if any(row["outcome"] not in dlq_work.GOOD for row in said):
+        outcomes = _run(settings, dlq_actions.dry_run_letters(settings, selection))
+        _print_outcomes(outcomes, as_json)
+        if any(row["outcome"] not in dlq_actions.GOOD for row in outcomes):
             sys.exit(EXIT_FINDINGS)
         return
-    count = len(chosen.replayable)
-    _confirm(f"Send {count} records again?", yes=options["yes"] or not count)
+    count = len(selection.replayable)
+    confirm(f"Send {count} records again?", yes=options["yes"] or not count)
     by, why, rate = options["by"], options["why"], options["rate"]
-    with progress("Replaying") as tell:
-        said = _run(settings, dlq_work.replayed(settings, chosen, by, why, rate, tell))
-    _print_outcomes(said, as_json)
-    if any(row["outcome"] == "unknown" for row in said):
+    with progress("Replaying") as report:
+        outcomes = _run(settings, dlq_actions.replay_letters(settings, selection, by, why, rate, report))
+    _print_outcomes(outcomes, as_json)
+    if any(row["outcome"] in dlq_actions.NOT_REPLAYED for row in outcomes):
         sys.exit(EXIT_FINDINGS)
 
 
 @dlq.command(epilog=EXITS)
-@click.argument("letters", nargs=-1, required=True, metavar="ID...")
+@click.argument("letters", nargs=-1, metavar="[ID]...")
+@topic_option
+@click.option("--reason", help="All open ones with this reason code.")
+@click.option("--key", help="All open ones of this line, user or attribution id.")
+@click.option("--all", "everything", is_flag=True, help="All open ones.")
 @click.option("--why", required=True, help="For whoever comes after you.")
 @by_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @guarded
-def discard(letters: tuple[str, ...], why: str, by: str, yes: bool, as_json: bool) -> None:
+def discard(letters: tuple[str, ...], why: str, by: str, as_json: bool, **options: Any) -> None:
     """Close dead letters for good; a parked key that is released then goes on without their records.
 
     \b
-    Example:
+    Examples:
       rebate dlq discard order_topic/3/41 --why "test data"
+      rebate dlq discard --reason unknown-schema --topic orders --why "another system's" --yes
     """  # noqa: D301 - click's mark for text that is shown as it is
-    from . import dlq_work
+    from . import dlq_actions
 
     settings = load_settings()
-    _confirm(f"Discard {len(letters)} dead letters?", yes=yes)
-    said = _run(settings, dlq_work.discarded(settings, letters, by, why))
-    _print_outcomes(said, as_json)
-    if any(row["outcome"] == "unknown" for row in said):
+    selection = _selected(settings, letters, options, again=False)
+    count = len(selection.letters)
+    confirm(f"Discard {count} dead letters?", yes=options["yes"] or not count)
+    outcomes = _run(settings, dlq_actions.discard_letters(settings, selection, by, why))
+    _print_outcomes(outcomes, as_json)
+    if any(row["outcome"] == "unknown" for row in outcomes):
         sys.exit(EXIT_FINDINGS)
 
 
@@ -179,17 +212,17 @@ def stats(as_json: bool) -> None:
     Example:
       rebate dlq stats --json
     """  # noqa: D301 - click's mark for text that is shown as it is
-    from . import dlq_work
+    from . import dlq_actions
 
     settings = load_settings()
-    rows = _run(settings, dlq_work.counted(settings))
+    rows = _run(settings, dlq_actions.count_letters(settings))
     if as_json:
-        _print_json({"items": rows})
+        print_list(rows)
     elif not rows:
-        click.echo("There are no dead letters.")
+        print_line("There are no dead letters.")
     else:
         names = ("topic", "reason", "open", "replayed", "discarded", "oldest_open")
-        click.echo(table(names, [tuple(str(row[name] or "") for name in names) for row in rows]))
+        print_table(names, [tuple(str(row[name] or "") for name in names) for row in rows])
 
 
 @dlq.command(epilog=EXITS)
@@ -202,29 +235,30 @@ def parked(as_json: bool) -> None:
     Example:
       rebate dlq parked
     """  # noqa: D301 - click's mark for text that is shown as it is
-    from . import dlq_work
+    from . import dlq_actions
 
     settings = load_settings()
-    rows = _run(settings, dlq_work.parked(settings))
+    rows = _run(settings, dlq_actions.list_parked_keys(settings))
     if as_json:
-        _print_json({"items": rows})
+        print_list(rows)
     elif not rows:
-        click.echo("Nothing is parked.")
+        print_line("Nothing is parked.")
     else:
         cells = [
             (r["key"], r["since"], r["at"], str(r["waiting"]), "yes" if r["releasing"] else "") for r in rows
         ]
-        click.echo(table(("key", "since", "at", "waiting", "releasing"), cells))
+        print_table(("key", "since", "at", "waiting", "releasing"), cells)
 
 
 @dlq.command(epilog=EXITS)
 @click.argument("key")
 @topic_option
 @by_option
+@click.option("--why", default="", help="For whoever comes after you.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @guarded
-def release(key: str, topic: str | None, by: str, yes: bool, as_json: bool) -> None:
+def release(key: str, topic: str | None, by: str, why: str, yes: bool, as_json: bool) -> None:
     """Have what waits for a parked KEY folded, in order; what fails again goes on waiting.
 
     Mend the bug and update the workers first. Records whose dead letters were discarded are left out.
@@ -234,45 +268,56 @@ def release(key: str, topic: str | None, by: str, yes: bool, as_json: bool) -> N
     Example:
       rebate dlq release mei
     """  # noqa: D301 - click's mark for text that is shown as it is
-    from . import dlq_work
+    from . import dlq_actions
 
     settings = load_settings()
-    _confirm(f"Release {key}?", yes=yes)
-    place = _run(settings, dlq_work.released(settings, key, topic, by))
+    confirm(f"Release {key}?", yes=yes)
+    place = _run(settings, dlq_actions.release_key(settings, key, topic, by, why))
     if place is None:
         fail(f"{key} was never parked: no dead letter says so.", EXIT_FINDINGS)
     if as_json:
-        _print_json({"key": key, "release": str(place)})
+        print_json({"key": key, "release": str(place)})
     else:
-        click.echo(f"{key} is being released by the message at {place}.")
+        print_line(f"{key} is being released by the message at {place}.")
+
+
+def _selected(
+    settings: Settings, letters: tuple[str, ...], options: dict[str, Any], *, again: bool
+) -> Selection:
+    """Return the letters that are named by ID, or the open ones that the filters select."""
+    from . import dlq_actions
+
+    topic, reason, key = options["topic"], options["reason"], options["key"]
+    filters = [name for name in ("topic", "reason", "key", "everything") if options[name]]
+    if letters and filters:
+        raise click.UsageError("Name dead letters by ID, or select them by options, not both.")
+    if not letters and filters in ([], ["topic"]):
+        raise click.UsageError("Name dead letters, or say --reason, --key or --all.")
+    wanted = dlq_actions.filter_of(settings, topic, reason, key, None, open_only=not again)
+    return _run(settings, dlq_actions.select_letters(settings, letters, wanted, again=again))
+
+
+dlq.add_command(resume)
 
 
 def _run(settings: Settings, work: Coroutine[Any, Any, T]) -> T:
     return run_with_broker(settings, work)
 
 
-def _confirm(question: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise CommandError(f"{question} Say --yes where nobody can be asked.", EXIT_USAGE)
-    click.confirm(question, abort=True, err=True)
-
-
 def _print_outcomes(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        _print_json({"items": rows})
+        print_list(rows)
         return
     for row in rows:
         why = ", ".join(text for name in ("reason", "detail") if (text := row.get(name)))
-        click.echo(f"{row['id']}: {row['outcome']}" + (f" ({why})" if why else ""))
+        print_line(f"{row['id']}: {row['outcome']}" + (f" ({why})" if why else ""))
     counts: dict[str, int] = {}
     for row in rows:
         counts[row["outcome"]] = counts.get(row["outcome"], 0) + 1
-    click.echo(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing")
+    print_line(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing")
 
 
-def _print_json(document: Any) -> None:
+def _json(value: Any) -> str:
     import orjson
 
-    click.echo(orjson.dumps(document))
+    return orjson.dumps(value).decode()

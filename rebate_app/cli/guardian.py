@@ -1,7 +1,7 @@
-"""Ends what the demonstration started, when the demonstration itself is killed and cannot.
+"""End the processes of the demonstration if the demonstration itself is killed.
 
-Law: no process outlives `make run`, however that ended. The guardian is a process of its own that waits
-for the end of its input, which comes when we end, whatever ended us; a last word says that all is well.
+No process outlives `make run`. The guardian is a process of its own that reads commands from its standard
+input until that ends, which happens however its parent ends; the command `done` leaves it nothing to do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DISMISS_SECONDS_MAX = 60.0
 
 
 class Guardian:
-    """Our side of it: what it has to end if we are killed, and the word that there is nothing to do."""
+    """The parent's side: names the processes to end if the parent is killed."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -32,37 +32,37 @@ class Guardian:
         )
 
     def watch_process(self, pid: int) -> None:
-        """Have a process ended with us; later ones are ended first."""
-        self._say({"pid": pid, "birth": birth(pid) or "ended at once"})
+        """Have a process ended with the parent; later ones are ended first."""
+        self._send({"pid": pid, "birth": birth(pid) or "ended at once"})
 
     def watch_broker(self, data_dir: Path) -> None:
-        """Have the broker of a folder ended with us, after the processes."""
-        self._say({"broker": str(data_dir)})
+        """Have the broker of a folder ended with the parent, after the processes."""
+        self._send({"broker": str(data_dir)})
 
     def dismiss(self) -> None:
-        """Send it home: everything was ended in order."""
+        """End the guardian: all processes were ended in order."""
         with contextlib.suppress(OSError):
-            self._say({"done": True})
+            self._send({"done": True})
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             self._process.communicate(timeout=DISMISS_SECONDS_MAX)
 
-    def _say(self, order: dict[str, object]) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - asked for above
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+    def _send(self, command: dict[str, object]) -> None:
+        assert self._process.stdin is not None  # noqa: S101 - a pipe, see above
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
         self._process.stdin.flush()
 
 
-def keep_watch(orders: Iterable[bytes]) -> None:
-    """Read orders until they end, then end what they name, newest first, unless they say that all is done."""
-    watched = [json.loads(line) for line in orders]
+def keep_watch(commands: Iterable[bytes]) -> None:
+    """Read commands to their end; then end the named processes, newest first, unless the last is `done`."""
+    watched = [json.loads(line) for line in commands]
     if watched and "done" in watched[-1]:
         return
-    for order in reversed(watched):
-        if "pid" in order:
-            end(Running(order["pid"], order["birth"], port=0), term_seconds_max=TERM_SECONDS_MAX)
-    for order in watched:
-        if "broker" in order:
-            LocalKafka(Path(order["broker"])).stop()
+    for command in reversed(watched):
+        if "pid" in command:
+            end(Running(command["pid"], command["birth"], port=0), term_seconds_max=TERM_SECONDS_MAX)
+    for command in watched:
+        if "broker" in command:
+            LocalKafka(Path(command["broker"])).stop()
 
 
 if __name__ == "__main__":

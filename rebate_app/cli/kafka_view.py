@@ -1,26 +1,28 @@
-"""The topics as lag.py wants to see them, read from a real Kafka.
+"""`LogView` of Kafka: ends, committed offsets and records of topics.
 
-Law: ends are high watermarks (read_uncommitted), since an acknowledged record may stand above the last
-stable offset; what is between two offsets is read as the workers read it (read_committed).
+Ends are high watermarks (read_uncommitted), since an acknowledged record may be above the last stable offset;
+records between two offsets are read as the workers read them (read_committed).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from rebate_app.lane.clients import PatientAdmin
-from rebate_app.lane.connection import client_options
 from rebate_app.settings import Settings
+from rebate_app.streams.kafka.aiokafka_clients import AIOKafkaConsumer
+from rebate_app.streams.kafka.clients import PatientAdmin
+from rebate_app.streams.kafka.connection import client_options
+from rebate_app.streams.kafka.log_reader import SpanReader
+from rebate_app.wire.commit_metadata import metadata_or_nothing
 
-from .lag import Committed, Found
+from .lag import Committed, SpanContent
 
 REQUEST_MS_MAX = 10_000
 #: One look behind the committed offset; what it does not finish, the next one does.
@@ -75,6 +77,11 @@ class KafkaView:
         spots = await self._spots(topic)
         return _by_partition(await _retried(lambda: self._ends.end_offsets(spots))) if spots else {}
 
+    async def stable_ends(self, topic: str) -> dict[int, int]:
+        """Return the last stable offset of every partition; {} while the topic does not exist."""
+        spots = await self._spots(topic)
+        return _by_partition(await _retried(lambda: self._reader.end_offsets(spots))) if spots else {}
+
     async def committed(self, topic: str) -> dict[int, Committed]:
         """Return where the group is in every partition; the log's start where it never committed."""
         spots = await self._spots(topic)
@@ -82,51 +89,47 @@ class KafkaView:
             return {}
         starts = await _retried(lambda: self._ends.beginning_offsets(spots))
         group = self._group
-        told = await _retried(lambda: self._admin.list_consumer_group_offsets(group, partitions=spots))
+        offsets = await _retried(lambda: self._admin.list_consumer_group_offsets(group, partitions=spots))
         return {
-            spot.partition: Committed(max(told[spot].offset, starts[spot]), _unfinished(told[spot].metadata))
-            if spot in told
+            spot.partition: _committed(max(offsets[spot].offset, starts[spot]), offsets[spot].metadata)
+            if spot in offsets
             else Committed(starts[spot])
             for spot in spots
         }
 
     async def find(
         self, topic: str, spans: dict[int, tuple[int, int]], *, first_only: bool
-    ) -> dict[int, Found]:
+    ) -> dict[int, SpanContent]:
         """Return what read_committed finds from the first offset up to the second, by partition.
 
         A partition whose last stable offset is below the end is read so far, and is not complete.
         """
-        reader = self._reader
-        waiting = {TopicPartition(topic, partition): span for partition, span in spans.items()}
-        found: dict[int, Found] = {}
-        counts = dict.fromkeys(waiting, 0)
-        reader.assign(list(waiting))
-        for spot, (start, _) in waiting.items():
-            reader.seek(spot, start)
+        by_spot = {TopicPartition(topic, partition): span for partition, span in spans.items()}
+        counts, found = dict.fromkeys(by_spot, 0), dict[int, SpanContent]()
+        first_ms: dict[TopicPartition, int] = {}
+        reader = SpanReader(self._reader, by_spot)
         deadline = time.monotonic() + LOOK_SECONDS_MAX
-        while waiting and time.monotonic() < deadline:
-            for spot, records in (await reader.getmany(*waiting, timeout_ms=FETCH_MS)).items():
-                counts[spot] += sum(record.offset < waiting[spot][1] for record in records)
-            for spot, (_, end) in list(waiting.items()):
-                position = await reader.position(spot)
-                stable = reader.last_stable_offset(spot)
-                held_back = stable is not None and stable < end and position >= stable
-                if position >= end or held_back or (first_only and counts[spot]):
-                    found[spot.partition] = Found(counts[spot], position >= end, max(0, end - position))
-                    del waiting[spot]
-                    reader.pause(spot)
-        for spot, (_, end) in waiting.items():
-            position = await reader.position(spot)
-            found[spot.partition] = Found(counts[spot], complete=False, rest=max(0, end - position))
+        while reader.waiting and time.monotonic() < deadline:
+            for spot, records in (await reader.poll(FETCH_MS)).items():
+                counts[spot] += len(records)
+                if records:
+                    first_ms.setdefault(spot, records[0].timestamp)
+            for spot in list(reader.waiting):
+                stable = self._reader.last_stable_offset(spot)
+                held_back = stable is not None and reader.positions[spot] >= stable
+                if held_back or (first_only and counts[spot]):
+                    reader.drop(spot)
+        for spot, (_, end) in by_spot.items():
+            rest = max(0, end - reader.positions[spot])
+            found[spot.partition] = SpanContent(counts[spot], rest == 0, rest, first_ms.get(spot))
         return found
 
     async def _spots(self, topic: str) -> list[TopicPartition]:
         """Return the partitions of a topic, [] while it does not exist."""
-        told = await _retried(lambda: self._admin.describe_topics([topic]))
+        descriptions = await _retried(lambda: self._admin.describe_topics([topic]))
         return [
             TopicPartition(topic, partition["partition"])
-            for each in told
+            for each in descriptions
             if not each["error_code"]
             for partition in each["partitions"]
         ]
@@ -148,10 +151,6 @@ def _by_partition(offsets: dict[Any, int]) -> dict[int, int]:
     return {spot.partition: offset for spot, offset in offsets.items()}
 
 
-def _unfinished(metadata: str | None) -> int:
-    """Return `u` of a commit's metadata, 0 where there is none that we know."""
-    try:
-        told = json.loads(metadata or "{}")
-        return int(told.get("u", 0))
-    except (ValueError, TypeError, AttributeError):
-        return 0
+def _committed(offset: int, text: str | None) -> Committed:
+    metadata = metadata_or_nothing(text)
+    return Committed(offset, metadata.u, metadata.h, metadata.o)

@@ -1,44 +1,55 @@
-"""How far the workers are behind, and when everything that was sent is in the balances.
+"""Compute the workers' lag, and wait until everything that was sent is in the balances.
 
-Law: `settle` returns only when every record that was acknowledged before it began, and all that follows
-from it over every hop, is committed by the workers (contracts.md 5). It trusts three things: a worker
-commits watermark + 1 of a partition after the transaction that holds its effects; the commit's metadata
-says how many ids are still moving lines; ends are taken from the log itself, where an acknowledged
-record stands below the high watermark even while the last stable offset is held back.
+`settle` returns only when every record acknowledged before it began, and everything that follows from it over
+every hop, is committed by the workers (docs/spec/cli.md#lag). It relies on three facts: a worker commits
+watermark + 1 of a partition after the transaction that holds its effects; the commit's metadata states how
+many ids still move lines; ends are read from the log itself, where an acknowledged record is below the high
+watermark even while the last stable offset is held back.
 
-It is separate from Kafka, behind `LogView`, so that the reasoning can be tested on every interleaving.
+Kafka is behind `LogView`, so that tests cover every interleaving.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 #: From an attribution id to the buyer, to the inviter and to the inviter's inviter; each hop appends to
-#: the user log what the next one has to process (contracts.md 3: two levels of inviters).
+#: the user log what the next one has to process (docs/spec/money.md#shares: two levels of inviters).
 HOPS = 4
+#: Over each source: the records, and the copies of those in the wrong partition.
+PASSES = 2
 POLL_SECONDS = 0.1
 #: Up to here the records behind the committed offset are counted one by one, above it is a difference.
 COUNTED_MAX = 20_000
 
 
 class Committed(Struct, frozen=True):
-    """Where a partition's workers are: the next offset to process, and the ids that still move lines."""
+    """Where a partition's workers are: the next offset to process, and the ids that still move lines.
+
+    `halted`: why the partition is halted, "" while it is not; `halted_at`: before which offset.
+    """
 
     offset: int
     unfinished: int = 0
+    halted: str = ""
+    halted_at: int = -1
 
 
-class Found(Struct, frozen=True):
-    """What a read_committed reader finds between two offsets; `complete`: it could read up to the end."""
+class SpanContent(Struct, frozen=True):
+    """What a read_committed reader finds between two offsets; `complete`: it could read up to the end.
+
+    `rest`: offsets that it could not read yet. `first_ms`: timestamp of the first record, None without one.
+    """
 
     records: int
     complete: bool
-    rest: int = 0  # offsets that it could not read yet
+    rest: int = 0
+    first_ms: int | None = None
 
 
 class LogView(Protocol):
@@ -48,13 +59,17 @@ class LogView(Protocol):
         """Return the high watermark of every partition; {} while the topic does not exist."""
         ...
 
+    async def stable_ends(self, topic: str) -> dict[int, int]:
+        """Return the last stable offset of every partition: no open transaction begins before it."""
+        ...
+
     async def committed(self, topic: str) -> dict[int, Committed]:
         """Return where the group is in every partition; the log's start where it never committed."""
         ...
 
     async def find(
         self, topic: str, spans: dict[int, tuple[int, int]], *, first_only: bool
-    ) -> dict[int, Found]:
+    ) -> dict[int, SpanContent]:
         """Return what read_committed finds from the first offset up to the second, by partition."""
         ...
 
@@ -64,43 +79,64 @@ class OutOfTimeError(Exception):
 
 
 class PartitionLag(Struct, frozen=True):
-    """How many records of a partition are not processed yet."""
+    """How many records of a partition are not processed yet.
+
+    `lag`: those that a read_committed reader finds. `unstable`: offsets from the last stable one to the high
+    watermark, which nobody reads before the transaction that is open there ends. `halted`: why the partition
+    is halted, "" while it is not. `unfinished`: attribution ids that still move lines. `oldest_ms`: timestamp
+    of the first record that is not processed.
+    """
 
     topic: str
     partition: int
     lag: int
+    unstable: int = 0
+    halted: str = ""
+    unfinished: int = 0
+    oldest_ms: int | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something of the partition is not in the balances."""
+        return bool(self.lag or self.unstable or self.halted or self.unfinished)
 
 
 class LagWatch:
-    """Watches the workers' progress on `order_topic` and the user log.
+    """Watches the workers' progress on the sources, in the order in which records pass through them.
 
-    `deadline` on the monotonic clock; every wait raises OutOfTimeError after it. `tell` hears how many
-    offsets the stage that is waited for is behind.
+    `deadline` on the monotonic clock; every wait raises OutOfTimeError after it. `on_progress` gets the
+    number of offsets by which the awaited stage is behind.
     """
 
     def __init__(
-        self, view: LogView, orders: str, user_log: str, *, deadline: float, tell: Callable[[int], None]
+        self,
+        view: LogView,
+        sources: Sequence[str],
+        *,
+        deadline: float,
+        on_progress: Callable[[int], None],
     ) -> None:
         self._view = view
-        self._orders = orders
-        self._user_log = user_log
+        self._sources = sources
         self._deadline = deadline
-        self._tell = tell
+        self._on_progress = on_progress
         self._verdicts: dict[tuple[str, int, int, int], bool] = {}
 
     async def settle(self) -> None:
         """Return when all that was acknowledged before, and all that follows from it, is processed.
 
-        After the first pass over the user log every binding is folded and every line is with its id, so
-        ids that move lines are known by then; once none does, all that they send is in the log too, and
-        what is left are the hops from buyer to inviters.
+        A record in the wrong partition is sent on to the same topic, so each source is passed twice: the
+        second pass reaches the copies, which are in the right partition. After the passes over the user log,
+        the last source, every binding is folded and every line is with its id, so ids that move lines are
+        known by then; once none does, all that they send is in the log too, and what is left are the hops
+        from buyer to inviters.
         """
-        await self._reach(self._orders)
-        await self._finish(self._orders)
-        await self._reach(self._user_log)
-        await self._finish(self._user_log)
+        for source in self._sources:
+            for _ in range(PASSES):
+                await self._reach(source)
+            await self._finish(source)
         for _ in range(HOPS):
-            await self._reach(self._user_log)
+            await self._reach(self._sources[-1])
 
     async def _reach(self, topic: str) -> None:
         """Return when the workers have processed what is in the topic now."""
@@ -115,7 +151,7 @@ class LagWatch:
             waiting = await self._with_records(topic, spans)
             if not waiting:
                 return
-            self._tell(sum(ends[p] - committed[p].offset for p in waiting))
+            self._on_progress(sum(ends[p] - committed[p].offset for p in waiting))
             await self._pause()
 
     async def _with_records(self, topic: str, spans: dict[int, tuple[int, int]]) -> set[int]:
@@ -133,7 +169,7 @@ class LagWatch:
             await self._pause()
 
     async def _pause(self) -> None:
-        """Wait a moment, or say that time is up."""
+        """Wait POLL_SECONDS; OutOfTimeError after the deadline."""
         if time.monotonic() >= self._deadline:
             raise OutOfTimeError
         await asyncio.sleep(POLL_SECONDS)
@@ -145,9 +181,25 @@ async def lag_of(view: LogView, topic: str) -> list[PartitionLag]:
     Transaction markers are no records, so a partition in which only they remain has lag 0.
     """
     ends = await view.ends(topic)
+    stable = await view.stable_ends(topic)
     committed = await view.committed(topic)
-    behind = {p: max(0, end - committed[p].offset) for p, end in ends.items()}
-    spans = {p: (committed[p].offset, ends[p]) for p, lag in behind.items() if 0 < lag <= COUNTED_MAX}
-    found = await view.find(topic, spans, first_only=False) if spans else {}
+    readable = {p: min(end, stable.get(p, end)) for p, end in ends.items()}
+    behind = {p: max(0, end - committed[p].offset) for p, end in readable.items()}
+    spans = {p: (committed[p].offset, readable[p]) for p, lag in behind.items() if lag}
+    counted = {p: span for p, span in spans.items() if behind[p] <= COUNTED_MAX}
+    others = {p: span for p, span in spans.items() if p not in counted}
+    found = await view.find(topic, counted, first_only=False) if counted else {}
     exact = {p: each.records + each.rest for p, each in found.items()}
-    return [PartitionLag(topic, p, exact.get(p, behind[p])) for p in sorted(ends)]
+    found |= await view.find(topic, others, first_only=True) if others else {}
+    return [
+        PartitionLag(
+            topic,
+            p,
+            exact.get(p, behind[p]),
+            ends[p] - readable[p],
+            committed[p].halted,
+            committed[p].unfinished,
+            found[p].first_ms if p in found else None,
+        )
+        for p in sorted(ends)
+    ]

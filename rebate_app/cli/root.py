@@ -1,7 +1,6 @@
 """`rebate`: the group of all commands.
 
-Law: what is listed works. The commands themselves import what they need when they run, so that
-`--help` is quick and a mistyped option costs nothing.
+Commands import what they need when they run, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -10,20 +9,31 @@ import logging
 
 import click
 
-from rebate_app.broker.commands import broker
-
-from .audit import audit
+from .adjustments_commands import adjustments, openings
+from .attributions_commands import attributions
+from .audit_command import audit
+from .broker_commands import broker
+from .command_group import RootGroup
 from .dlq_commands import dlq
-from .doctor import doctor
+from .doctor_command import doctor
 from .exits import EXITS
-from .import_commands import attributions, orders, profiles
+from .keys_commands import keys
 from .lag_command import lag
+from .orders_commands import orders
+from .payouts_commands import payees, payouts
+from .profiles_commands import profiles
+from .reprice_command import reprice
+from .rules_commands import rules
+from .sources_commands import sources
 from .topics_command import topics
+from .trail_command import trail
 from .users_commands import users
 from .webhooks_commands import webhooks
+from .withdrawals_commands import withdrawals
 
 
-@click.group(epilog=EXITS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=RootGroup, epilog=EXITS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="taoke-rebate", prog_name="rebate", message="%(prog)s %(version)s")
 def rebate() -> None:
     """Rebates of order lines, on Faust and Kafka: import, wait, and read balances.
 
@@ -37,12 +47,34 @@ def rebate() -> None:
       rebate lag --wait 60
       rebate users balance --all
     """  # noqa: D301 - click's mark for text that is shown as it is
-    # What the Kafka client has to say goes into our one sentence; its own lines would drown it.
+    # Errors of the Kafka client are in our one sentence; its own log lines would hide it.
     for name in ("aiokafka", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-for command in (orders, profiles, attributions, lag, users, dlq, webhooks, audit, doctor, topics, broker):
+for command in (
+    orders,
+    profiles,
+    sources,
+    attributions,
+    payouts,
+    payees,
+    reprice,
+    keys,
+    lag,
+    users,
+    withdrawals,
+    adjustments,
+    openings,
+    dlq,
+    webhooks,
+    trail,
+    rules,
+    audit,
+    doctor,
+    topics,
+    broker,
+):
     rebate.add_command(command)
 
 

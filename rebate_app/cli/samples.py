@@ -1,8 +1,8 @@
-"""The sample data under examples/, and the note that says into which Kafka it was imported.
+"""Import the sample data under examples/, once into the same logs.
 
-Law: the same samples are imported once into the same logs. The note names their content, the cluster
-and how far the logs reached; if the content changed, or the logs are others or were cut, they are
-imported again, which does no harm. Separate from the demonstration, which only asks and prints.
+`samples.json` in the data folder records the content of the samples, the cluster and the end offsets of the
+logs after the import. If the content changed, the cluster is another one or a log is shorter, the samples
+are imported again, which does no harm.
 """
 
 from __future__ import annotations
@@ -12,45 +12,50 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rebate_app.lane.clients import PatientAdmin, started
-from rebate_app.lane.connection import client_options
+from rebate_app.data_folder import make_private
+from rebate_app.networks import NETWORKS
 from rebate_app.settings import Settings
+from rebate_app.streams.kafka.clients import PatientAdmin, started
+from rebate_app.streams.kafka.connection import client_options
 from rebate_app.wire.topics import Topics
 
-from .importing import Report, import_attributions, import_orders, import_profiles
+from .import_actions import ImportReport, import_attributions, import_orders, import_profiles
 from .kafka_view import KafkaView
-from .show import Progress
+from .terminal import Progress
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NETWORKS = ("taobao", "jd", "pdd")
-NOTE = "samples.json"
+IMPORT_RECORD = "samples.json"
 
 
 def sample_files(examples: Path, network: str) -> list[Path]:
-    """Return the sample responses of a network, in the order in which they were polled."""
+    """Return the sample responses of a network in polling order, none for a network without samples."""
     return sorted((examples / network).glob("*.json"))
 
 
-async def import_samples(settings: Settings, tell: Progress, examples: Path = EXAMPLES) -> Report | None:
-    """Import all samples; None if they are there already.
+async def import_samples(
+    settings: Settings, report_progress: Progress, examples: Path = EXAMPLES
+) -> ImportReport | None:
+    """Import all samples; None if they were imported already.
 
-    Profiles go first: they price the lines that come after them (contracts.md 3).
+    Profiles go first: they price the lines that follow (docs/spec/money.md#pricing).
     """
-    note = settings.datadir / NOTE
+    record = settings.datadir / IMPORT_RECORD
     content = _content_hash(examples)
     cluster = await _cluster_id(settings)
-    if await _is_imported(settings, _read_note(note), content, cluster):
+    if await _is_imported(settings, _read_record(record), content, cluster):
         return None
     reports = [
-        await import_profiles(settings, examples / "profiles.ndjson", tell),
-        await import_attributions(settings, examples / "attributions.ndjson", tell),
+        await import_profiles(settings, examples / "profiles.ndjson", report_progress),
+        await import_attributions(settings, examples / "attributions.ndjson", report_progress),
     ]
     reports += [
-        await import_orders(settings, sample_files(examples, network), network, tell) for network in NETWORKS
+        await import_orders(settings, files, network, report_progress)
+        for network in NETWORKS
+        if (files := sample_files(examples, network))
     ]
-    note.parent.mkdir(parents=True, exist_ok=True)
-    told = {"content": content, "cluster": cluster, "ends": await _ends(settings)}
-    note.write_text(json.dumps(told) + "\n", encoding="utf-8")
+    make_private(record.parent)
+    imported = {"content": content, "cluster": cluster, "ends": await _ends(settings)}
+    record.write_text(json.dumps(imported) + "\n", encoding="utf-8")
     return _sum(reports)
 
 
@@ -68,41 +73,42 @@ async def _cluster_id(settings: Settings) -> str:
 
 
 async def _ends(settings: Settings) -> dict[str, dict[str, int]]:
-    """Return how far both logs reach, with partitions as text, as JSON has them."""
+    """Return the end offsets of both logs by topic and partition; partitions are text, as in JSON."""
     topics = Topics.of(settings)
     async with KafkaView(settings) as view:
         return {
             topic: {str(partition): end for partition, end in (await view.ends(topic)).items()}
-            for topic in (topics.orders, topics.user_log)
+            for topic in topics.sources
         }
 
 
-async def _is_imported(settings: Settings, note: dict[str, Any], content: str, cluster: str) -> bool:
-    """Return whether the note is of this content in these logs, and they are as long as they were."""
-    if (note.get("content"), note.get("cluster")) != (content, cluster):
+async def _is_imported(settings: Settings, record: dict[str, Any], content: str, cluster: str) -> bool:
+    """Return whether the record names this content and cluster, and no log is shorter than it was."""
+    if (record.get("content"), record.get("cluster")) != (content, cluster):
         return False
     ends = await _ends(settings)
-    return note["ends"].keys() == ends.keys() and all(
+    return record["ends"].keys() == ends.keys() and all(
         ends[topic].get(partition, -1) >= end
-        for topic, partitions in note["ends"].items()
+        for topic, partitions in record["ends"].items()
         for partition, end in partitions.items()
     )
 
 
-def _read_note(path: Path) -> dict[str, Any]:
-    """Return the note, {} where there is none that can be read."""
+def _read_record(path: Path) -> dict[str, Any]:
+    """Return the record of the last import, {} without a readable one."""
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return note if isinstance(note, dict) and isinstance(note.get("ends"), dict) else {}
+    return record if isinstance(record, dict) and isinstance(record.get("ends"), dict) else {}
 
 
-def _sum(reports: list[Report]) -> Report:
-    total = Report()
+def _sum(reports: list[ImportReport]) -> ImportReport:
+    total = ImportReport()
     for report in reports:
         total.read += report.read
         total.sent += report.sent
         total.unknown += report.unknown
         total.refused += report.refused
+        total.warnings += report.warnings
     return total

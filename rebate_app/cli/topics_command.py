@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
+from typing import TYPE_CHECKING
 
 import click
 
 from rebate_app.settings import Settings, load_settings
 
+from .command_group import CommandGroup
 from .exits import EXITS, guarded, json_option, run_with_broker
-from .show import table
+from .terminal import print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from rebate_app.streams.kafka.replication import Replication
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def topics() -> None:
     """Topics of the app, as they have to be."""
 
@@ -28,13 +32,13 @@ def create(as_json: bool) -> None:
 
     \b
     Example:
-      REBATE_REPLICATION_FACTOR=3 REBATE_MIN_INSYNC_REPLICAS=2 rebate topics create
+      REBATE_REPLICATION_FACTOR=5 REBATE_MIN_INSYNC_REPLICAS=3 rebate topics create
     """  # noqa: D301 - click's mark for text that is shown as it is
-    from rebate_app.lane.admin import ensure_topics
+    from rebate_app.streams.kafka.admin import ensure_topics
 
     settings = load_settings()
-    run_with_broker(settings, ensure_topics(settings, create=True))
-    _print_topics(settings, as_json)
+    replication = run_with_broker(settings, ensure_topics(settings, create=True))
+    _print_topics(settings, replication, as_json)
 
 
 @topics.command(epilog=EXITS)
@@ -47,11 +51,11 @@ def verify(as_json: bool) -> None:
     Example:
       rebate topics verify && faust -A rebate_app worker
     """  # noqa: D301 - click's mark for text that is shown as it is
-    from rebate_app.lane.admin import ensure_topics
+    from rebate_app.streams.kafka.admin import ensure_topics
 
     settings = load_settings()
-    run_with_broker(settings, ensure_topics(settings, create=False))
-    _print_topics(settings, as_json)
+    replication = run_with_broker(settings, ensure_topics(settings, create=False))
+    _print_topics(settings, replication, as_json)
 
 
 @topics.command(epilog=EXITS)
@@ -104,22 +108,30 @@ def acl(roles: tuple[str, ...], principal: str, command_config: str | None, as_j
             for role, given in listed
             for grant, who in given
         ]
-        click.echo(json.dumps({"acls": rows}))
+        print_json({"items": rows, "next_cursor": None})
         return
     commands = [
         (role, [command(grant, who, settings.broker, command_config) for grant, who in given])
         for role, given in listed
     ]
-    click.echo(script(commands))
+    _print_script(script(commands))
 
 
-def _print_topics(settings: Settings, as_json: bool) -> None:
+def _print_script(text: str) -> None:
+    for line in text.split("\n"):
+        print_line(line, cut=False)
+
+
+def _print_topics(settings: Settings, replication: Replication, as_json: bool) -> None:
     from rebate_app.wire.topics import Topics
 
     specs = Topics.of(settings).specs(settings)
     if as_json:
-        made = [{"topic": spec.name, "partitions": spec.partitions, "config": spec.config} for spec in specs]
-        click.echo(json.dumps({"topics": made}))
+        made = [
+            {"topic": spec.name, "partitions": spec.partitions, "config": spec.config | replication.config}
+            for spec in specs
+        ]
+        print_json({"items": made, "next_cursor": None})
     else:
         rows = [(spec.name, str(spec.partitions), spec.config["cleanup.policy"]) for spec in specs]
-        click.echo(table(("topic", "partitions", "clean-up"), rows))
+        print_table(("topic", "partitions", "clean-up"), rows)

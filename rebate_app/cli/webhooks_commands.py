@@ -1,11 +1,10 @@
-"""`rebate webhooks …`: what waits to be delivered, hold it, let it go on, try the URL (docs/webhooks.md).
+"""`rebate webhooks …`: status, pause, resume, and a test of the URL (docs/webhooks.md).
 
-Law: pausing loses nothing and holds for all workers until somebody resumes; status and test change nothing.
+Pausing loses nothing and holds for all workers until `resume`. `status` and `test` change nothing.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -13,13 +12,14 @@ import click
 
 from rebate_app.settings import EXIT_CONFIGURATION, EXIT_FINDINGS, load_settings
 
+from .command_group import CommandGroup
 from .exits import EXITS, CommandError, guarded, json_option, run_with_broker
-from .show import table
+from .terminal import print_json, print_line, print_table, print_text
 
 by_option = click.option("--by", envvar="USER", default="operator", show_envvar=True, help="Who decides.")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def webhooks() -> None:
     """See and steer the webhooks: events that are sent to REBATE_WEBHOOK_URL."""
 
@@ -28,28 +28,30 @@ def webhooks() -> None:
 @json_option
 @guarded
 def status(as_json: bool) -> None:
-    """Say whether webhooks are paused, how many events wait where, and how old the oldest is.
+    """Say what each worker delivers, how many events wait where, and how old the oldest is.
+
+    The workers (REBATE_URL) say where they deliver to and whether the receiver is down; what waits is read
+    from the topics, as the next owner of each partition would find it.
 
     \b
     Example:
       rebate webhooks status --json
     """  # noqa: D301 - click's mark for text that is shown as it is
-    from . import webhooks_work
+    from . import webhooks_actions
 
     settings = load_settings()
-    told = run_with_broker(settings, webhooks_work.looked_at(settings))
+    found = run_with_broker(settings, webhooks_actions.read_status(settings))
     if as_json:
-        click.echo(json.dumps(told))
+        print_json(found)
         return
-    click.echo(f"url: {told['url'] or 'none: events are passed over'}")
-    state = told["switch"]
-    said = f"by {state['by']} at {state['at']} {state['why']}".strip() if state["at"] else ""
-    click.echo(f"state: {'paused' if state['paused'] else 'running'} {said}".strip())
-    click.echo(
-        table(("waits in", "events"), [(row["topic"], f"{row['events']:,}") for row in told["waiting"]])
-    )
-    oldest = told["oldest_undelivered_seconds"]
-    click.echo("nothing waits" if oldest is None else f"the oldest waits for {oldest:,.0f} s")
+    print_line(f"url: {found['url'] or 'none: events are passed over'}")
+    _print_workers(found["workers"], settings.url)
+    state = found["switch"]
+    by = f"by {state['by']} at {state['at']} {state['why']}".strip() if state["at"] else ""
+    print_line(f"state: {'paused' if state['paused'] else 'running'} {by}".strip())
+    print_table(("waits in", "events"), [(row["topic"], f"{row['events']:,}") for row in found["waiting"]])
+    oldest = found["oldest_undelivered_seconds"]
+    print_line("nothing waits" if oldest is None else f"the oldest waits for {oldest:,.0f} s")
 
 
 @webhooks.command(epilog=EXITS)
@@ -96,29 +98,54 @@ def test(as_json: bool) -> None:
     """  # noqa: D301 - click's mark for text that is shown as it is
     import asyncio
 
-    from . import webhooks_work
+    from . import webhooks_actions
 
     settings = load_settings()
     if not settings.webhook_url:
         raise CommandError("There is no REBATE_WEBHOOK_URL to send a test to.", EXIT_CONFIGURATION)
-    told = asyncio.run(webhooks_work.tried(settings))
+    result = asyncio.run(webhooks_actions.send_test(settings))
     if as_json:
-        click.echo(json.dumps(told))
+        print_json(result)
     else:
-        click.echo(f"{told['outcome']}: {told['code']} after {told['seconds']:.3f} s")
-        for text in (told["detail"], told["body"]):
-            if text:
-                click.echo(text)
-    if told["outcome"] != "delivered":
+        print_line(f"{result['outcome']}: {result['code']} after {result['seconds']:.3f} s")
+        for name in ("detail", "body"):
+            if result[name]:
+                print_text(name, result[name])
+    if result["outcome"] != "delivered":
         sys.exit(EXIT_FINDINGS)
 
 
+def _print_workers(workers: list[dict[str, Any]] | None, url: str) -> None:
+    if workers is None:
+        print_line(f"workers: none answers at {url} (REBATE_URL), so the url above is this environment's")
+        return
+    rows = []
+    for each in workers:
+        partitions = ",".join(map(str, each.get("partitions", ())))
+        waiting = f"{each.get('waiting', 0):,}"
+        rows.append((each["worker"], _state_of(each), each.get("target") or "", partitions, waiting))
+    print_table(("worker", "state", "url", "partitions", "events"), rows)
+
+
+def _state_of(worker: dict[str, Any]) -> str:
+    """Return the state of a worker's deliveries in words."""
+    if not worker["alive"]:
+        return "does not answer"
+    if not worker["target"]:
+        return "skips events"
+    if worker["paused"]:
+        return "paused"
+    return "receiver is down" if worker["is_down"] else "delivers"
+
+
 def _switch(by: str, why: str, *, as_json: bool, paused: bool) -> None:
-    from . import webhooks_work
+    from . import webhooks_actions
 
     settings = load_settings()
-    told: dict[str, Any] = run_with_broker(settings, webhooks_work.switched(settings, by, why, paused=paused))
+    written: dict[str, Any] = run_with_broker(
+        settings, webhooks_actions.set_paused(settings, by, why, paused=paused)
+    )
     if as_json:
-        click.echo(json.dumps(told))
+        print_json(written)
     else:
-        click.echo("Webhooks are paused; events wait." if paused else "Webhooks go on.")
+        print_line("Webhooks are paused; events wait." if paused else "Webhooks go on.")

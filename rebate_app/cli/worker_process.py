@@ -1,6 +1,6 @@
-"""One worker as a child process: started, asked whether it is ready, ended.
+"""Run one worker as a child process: start it, wait until it is ready, end it.
 
-Law: a worker that dies is never waited for: whoever waits hears its exit code and its last words.
+Waiting ends with CommandError as soon as the worker dies, with its exit code and the last lines of its log.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
+from rebate_app.data_folder import make_private
 from rebate_app.settings import EXIT_SOFTWARE, EXIT_TRY_AGAIN, Settings
 
 from .exits import CommandError
@@ -22,21 +24,21 @@ from .exits import CommandError
 READY_SECONDS_MAX = 120.0
 POLL_SECONDS = 0.2
 ANSWER_SECONDS_MAX = 2.0
-#: A worker drains and ends within 10 s; one that does not is cut off.
+#: A worker drains and ends within 10 s; after this it is killed.
 STOP_SECONDS_MAX = 12.0
 LAST_LINES = 20
 
 
 class WorkerProcess:
-    """A `faust worker` of this checkout; what it says goes to a file."""
+    """A `faust worker` of this checkout; its output goes to a log file. `more`: further settings."""
 
-    def __init__(self, settings: Settings, log: Path) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, settings: Settings, log: Path, more: Mapping[str, str] | None = None) -> None:
+        make_private(log.parent)
         self.log = log
         self._url = f"http://{settings.web_host}:{settings.web_port}"
-        environment = os.environ | {"REBATE_BROKER": settings.broker}
+        environment = os.environ | {"REBATE_BROKER": settings.broker} | dict(more or {})
         with log.open("wb") as output:
-            # A session of its own: Ctrl-C at our terminal is ours, and the worker is ended before the broker.
+            # A session of its own: Ctrl-C reaches only us, and the worker ends before the broker.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "faust", "-A", "rebate_app", "worker", "-l", "info"],
                 stdin=subprocess.DEVNULL,
@@ -52,7 +54,7 @@ class WorkerProcess:
         return self._process.pid
 
     def check_alive(self) -> None:
-        """Raise CommandError with exit code and last words if it has ended."""
+        """Raise CommandError with exit code and last log lines if it has ended."""
         code = self._process.poll()
         if code is None:
             return
@@ -63,9 +65,9 @@ class WorkerProcess:
         )
 
     def wait_ready(self) -> None:
-        """Return once it has joined and every partition it has is processed."""
+        """Return once /readyz answers 200; CommandError after READY_SECONDS_MAX."""
         deadline = time.monotonic() + READY_SECONDS_MAX
-        says = "nothing yet"
+        answer = "nothing yet"
         while time.monotonic() < deadline:
             self.check_alive()
             try:
@@ -73,12 +75,12 @@ class WorkerProcess:
                     return
             except urllib.error.HTTPError as error:
                 with error:
-                    says = error.read().decode(errors="replace").strip()
+                    answer = error.read().decode(errors="replace").strip()
             except OSError:
                 pass
             time.sleep(POLL_SECONDS)
         raise CommandError(
-            f"The worker is not ready after {READY_SECONDS_MAX:g} s; it says: {says}. See {self.log}.",
+            f"The worker is not ready after {READY_SECONDS_MAX:g} s; it says: {answer}. See {self.log}.",
             EXIT_TRY_AGAIN,
         )
 

@@ -1,1 +1,1 @@
-"""What became of records that failed: reading dead letters, deciding about them, sending them again."""
+"""Dead letters: read them, record decisions, replay their records."""

@@ -1,8 +1,7 @@
-"""Sending records again, and writing down what was decided: together, or not at all.
+"""Send the records of dead letters again and record the decisions, in one transaction.
 
-Law: a replay and the decision that says so are in one transaction, so an operator who is cut off half-way
-sees every letter as either open or replayed. Repeating is safe: targets and facts are versioned, and what
-was decided is left alone unless it is asked for by its id.
+An operator whose command is interrupted finds every letter either open or replayed. Repeating is safe:
+targets and facts are versioned, and a decided letter is left alone unless it is named by its id.
 """
 
 from __future__ import annotations
@@ -13,77 +12,107 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import ParamSpec, Self, TypeVar
 from uuid import uuid4
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from rebate_app.lane.clients import discard
-from rebate_app.lane.connection import BrokerAwayError, client_options
 from rebate_app.settings import Settings
+from rebate_app.streams.kafka.aiokafka_clients import AIOKafkaProducer, translated
+from rebate_app.streams.kafka.clients import discard
+from rebate_app.streams.kafka.connection import BrokerAwayError, client_options
 from rebate_app.wire.control import SKIPPED_MAX, encode_release
 from rebate_app.wire.decisions import DISCARDED, REPLAYED, Decision, encode_decision
 from rebate_app.wire.failure_headers import DELIVERED_BY, Header, Place
 from rebate_app.wire.moments import format_moment
-from rebate_app.wire.topics import KEPT_BYTES_MAX, Topics
+from rebate_app.wire.topics import Topics
 
-from .letters import Letter, replay_headers
+from .dead_letter import DeadLetter, replay_headers
 
-BATCH_LETTERS_MAX = 50
-SECONDS_MAX = 15.0
+TRANSACTION_SECONDS_MAX = 15.0
+#: Most bytes of one request to the broker (its default of socket.request.max.bytes is 100 MiB).
+CLIENT_BYTES_MAX = 64 * 1_048_576
+TOO_LARGE_ERRORS = (MessageSizeTooLargeError, RecordListTooLargeError)
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class RecordTooLargeError(Exception):
+    """The client or a topic refused a record for its size; nothing of the transaction was committed."""
 
 
 def _now_us() -> int:
     return time.time_ns() // 1_000
 
 
-class DeadLetterSender:
-    """One operator's session with the broker. Use it as `async with`; BrokerAwayError without an answer."""
+def replay_topic(settings: Settings, source: str) -> str:
+    """Return the topic to which a letter of this source is replayed.
 
-    def __init__(self, settings: Settings, clock: Callable[[], int] = _now_us) -> None:
+    An undelivered event goes to the first retry topic: other consumers of rebate-events have read it.
+    """
+    topics = Topics.of(settings)
+    return topics.events_retry_10s if source == topics.events else source
+
+
+class DeadLetterSender:
+    """A transactional producer for one operator's command. `async with`.
+
+    `trail`: records of the audit trail as (key, value), which go into the first transaction; the list is
+    empty once they are committed. BrokerAwayError if the broker does not answer.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], int] = _now_us,
+        trail: list[tuple[bytes, bytes]] | None = None,
+    ) -> None:
         topics = Topics.of(settings)
         self.replay_id = uuid4().hex[:12]
+        self._trail = [] if trail is None else trail
+        self._trail_topic = topics.audit_trail
         self._decisions = topics.decisions
-        #: An event that was not delivered goes back to where deliveries wait: others have heard it already.
-        self._targets = {topics.events: topics.events_retries[0]}
+        self._events = topics.events
         self._app = settings.app_id
         self._settings = settings
         self._clock = clock
-        self._producer = AIOKafkaProducer(
-            transactional_id=f"{settings.scope}-dlq-{self.replay_id}",
-            transaction_timeout_ms=int(SECONDS_MAX * 1_000),
-            request_timeout_ms=int(SECONDS_MAX * 1_000),
-            max_request_size=KEPT_BYTES_MAX,
-            **client_options(settings),
+        self._producer = self._new_producer()
+
+    def _new_producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            transactional_id=f"{self._settings.scope}-dlq-{self.replay_id}",
+            transaction_timeout_ms=int(TRANSACTION_SECONDS_MAX * 1_000),
+            request_timeout_ms=int(TRANSACTION_SECONDS_MAX * 1_000),
+            max_request_size=CLIENT_BYTES_MAX,
+            **client_options(self._settings),
         )
 
     async def __aenter__(self) -> Self:
+        await self._start()
+        return self
+
+    async def _start(self) -> None:
         try:
-            async with asyncio.timeout(SECONDS_MAX):
+            async with asyncio.timeout(TRANSACTION_SECONDS_MAX):
                 await self._producer.start()
         except BaseException as error:
             await discard(self._producer)
             if isinstance(error, KafkaError | OSError):  # TimeoutError is an OSError
                 raise self._away(error) from error
             raise
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await discard(self._producer)
 
-    async def replay(self, letters: Sequence[Letter], by: str, why: str = "") -> list[Place]:
-        """Send records again, and close their letters; return where each stands now."""
-        places: list[Place] = []
-        for begin in range(0, len(letters), BATCH_LETTERS_MAX):
-            some = letters[begin : begin + BATCH_LETTERS_MAX]
-            places += await self._in_transaction(self._replay, some, by, why)
-        return places
+    async def replay(self, letters: Sequence[DeadLetter], by: str, why: str = "") -> list[Place]:
+        """Send records again, and close their letters, in one transaction; return the new place of each.
 
-    async def _replay(self, letters: Sequence[Letter], by: str, why: str) -> list[Place]:
+        RecordTooLargeError: one of them is too large, and none was sent.
+        """
+        return await self._in_transaction(self._replay, letters, by, why)
+
+    async def _replay(self, letters: Sequence[DeadLetter], by: str, why: str) -> list[Place]:
         now_us = self._clock()
         sent = [
             await self._producer.send(
-                self._targets.get(letter.place.topic, letter.place.topic),
+                replay_topic(self._settings, letter.place.topic),
                 letter.value,
                 letter.key,
                 letter.place.partition,
@@ -92,7 +121,10 @@ class DeadLetterSender:
             )
             for letter in letters
         ]
-        places = [Place(told.topic, told.partition, told.offset) for told in await asyncio.gather(*sent)]
+        places = [
+            Place(metadata.topic, metadata.partition, metadata.offset)
+            for metadata in await asyncio.gather(*sent)
+        ]
         await self._decide(
             [
                 (letter.place, Decision(REPLAYED, by, format_moment(now_us), why, str(place), self.replay_id))
@@ -101,25 +133,25 @@ class DeadLetterSender:
         )
         return places
 
-    def _headers(self, letter: Letter, by: str) -> list[Header]:
+    def _headers(self, letter: DeadLetter, by: str) -> list[Header]:
         headers = replay_headers(letter, self.replay_id, by)
-        if letter.place.topic in self._targets:
+        if letter.place.topic == self._events:
             headers.append((DELIVERED_BY, self._settings.scope.encode()))
         return headers
 
     async def discard(self, places: Sequence[Place], by: str, why: str) -> None:
-        """Close letters whose records nobody wants."""
+        """Close letters without sending their records."""
         decision = Decision(DISCARDED, by, format_moment(self._clock()), why)
         await self._in_transaction(self._decide, [(place, decision) for place in places])
 
     async def release(self, topic: str, partition: int, key: bytes, by: str, skip: list[int]) -> Place:
-        """Ask the owner of a parked key to fold what waits for it, but not what is at the offsets `skip`."""
+        """Send a parked key's owner the message to fold its records, but those at the offsets `skip`."""
         value = encode_release(self._app, by, sorted(skip)[-SKIPPED_MAX:])
         return await self._in_transaction(self._send, topic, partition, key, value)
 
     async def _send(self, topic: str, partition: int, key: bytes, value: bytes) -> Place:
-        told = await (await self._producer.send(topic, value, key, partition))
-        return Place(told.topic, told.partition, told.offset)
+        metadata = await (await self._producer.send(topic, value, key, partition))
+        return Place(metadata.topic, metadata.partition, metadata.offset)
 
     async def _decide(self, decisions: list[tuple[Place, Decision]]) -> None:
         rows = [encode_decision(place, decision) for place, decision in decisions]
@@ -128,11 +160,33 @@ class DeadLetterSender:
 
     async def _in_transaction(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            async with asyncio.timeout(SECONDS_MAX), self._producer.transaction():
-                return await work(*args, **kwargs)
+            with translated():
+                async with asyncio.timeout(TRANSACTION_SECONDS_MAX), self._producer.transaction():
+                    await self._send_trail()
+                    found = await work(*args, **kwargs)
+        except TOO_LARGE_ERRORS as error:
+            await self._renew()
+            raise RecordTooLargeError(str(error)) from error
         except (KafkaError, OSError, TimeoutError) as error:
             raise self._away(error) from error
+        self._trail.clear()
+        return found
+
+    async def _send_trail(self) -> None:
+        sent = [await self._producer.send(self._trail_topic, value, key, 0) for key, value in self._trail]
+        await asyncio.gather(*sent)
+
+    async def write_trail(self) -> None:
+        """Write the records of the trail alone, where no transaction has taken them."""
+        if self._trail:
+            await self._in_transaction(self._decide, [])
+
+    async def _renew(self) -> None:
+        """Replace the producer: the sequence number of the refused record is spent."""
+        await discard(self._producer)
+        self._producer = self._new_producer()
+        await self._start()
 
     def _away(self, error: BaseException) -> BrokerAwayError:
-        said = str(error) or type(error).__name__
-        return BrokerAwayError(f"The broker at {self._settings.broker} cannot be used: {said}.")
+        reason = str(error) or type(error).__name__
+        return BrokerAwayError(f"The broker at {self._settings.broker} cannot be used: {reason}.")

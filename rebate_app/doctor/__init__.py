@@ -1,1 +1,1 @@
-"""`rebate doctor`: everything around the workers that can be wrong, each with what to do about it."""
+"""`rebate doctor`: checks of everything around the workers, each with a remedy."""

@@ -1,120 +1,77 @@
-"""All checks in order, each told as soon as it is known.
+"""Runs the checks of the table (checks.py) and yields each result as soon as it is known.
 
-Law: a check that cannot be made is told and holds up no other; without a broker the local checks are told
-all the same.
+A check that fails to run is a warning and does not prevent the others. Without a broker, the checks that do
+not need one still run.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+import os
+from collections.abc import AsyncIterator, Sequence
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
+from aiokafka.errors import KafkaError
 
-from rebate_app.domain.rules import RuleBook
-from rebate_app.lane.admin import BrokerUnavailableError, admin_client, look_at_topics
-from rebate_app.lane.clients import started
-from rebate_app.lane.connection import client_options
-from rebate_app.lane.registry import check_registry
-from rebate_app.lane.topic_check import TopicFound
-from rebate_app.settings import ConfigurationError, Settings
-from rebate_app.wire.topics import Topics
+from rebate_app.settings import Settings
+from rebate_app.streams.errors import UnreadableRecordError
+from rebate_app.streams.kafka.admin import BrokerUnavailableError, admin_client, describe_topics
+from rebate_app.streams.kafka.connection import BrokerAwayError
+from rebate_app.streams.kafka.replication import count_brokers
 
-from .broker import (
-    check_broker,
-    check_elections,
-    check_group,
-    check_input,
-    check_record_times,
-    check_replicas,
-    check_topics,
-    members_of,
-)
-from .findings import Check, fail, ok, skip, warn
-from .here import check_folder, check_names, check_rules, check_settings, check_web, check_webhook
-from .workers import check_workers
+from .check_spec import ACL_REMEDY, CheckSpec, Context, Need
+from .checks import CHECKS
+from .record_checks import unreadable_record
+from .result import CheckResult, count, fail, skip, warn
 
-BROKER = "broker"
-_NOT_ALLOWED = warn("group", "may not be looked at", "see `rebate topics acl --role operator`")
+BROKER_REMEDY = "if it ran before, look at its disk (df) and its log; then start it, or correct REBATE_BROKER"
 
 
-async def examine(settings: Settings) -> AsyncIterator[Check]:
-    """Yield every check; the one named `broker` fails when nobody answers."""
-    yield check_settings(settings)
-    yield check_names()
-    verdict, rules = check_rules(settings)
-    yield verdict
-    yield check_folder(settings)
-    yield check_web(settings)
-    yield check_webhook(settings)
-    members: int | None = None
+async def examine(settings: Settings, *, deep: bool = False) -> AsyncIterator[CheckResult]:
+    """Yield the results of all checks; the one named `broker` fails when no broker answers.
+
+    `deep`: those that read whole logs, too.
+    """
+    context = Context.of(settings, os.environ, deep=deep)
+    async for result in _results(context, "nothing"):
+        yield result
     try:
-        async with admin_client(settings) as admin:
-            async for check in _examine_broker(settings, admin, rules):
-                yield check
-            members = await _members(settings, admin)
-        yield _NOT_ALLOWED if members is None else check_group(settings, members)
+        async with admin_client(settings) as context.admin:
+            async for result in _cluster_results(context):
+                yield result
     except BrokerUnavailableError as error:
-        yield fail(BROKER, str(error), "start it, or correct REBATE_BROKER")
-        yield skip("topics", "not looked at: no broker answers")
-    for check in await check_workers(settings.url, expected=bool(members)):
-        yield check
+        yield fail("broker", str(error), BROKER_REMEDY)
+        yield skip("topics", "not checked: no broker answers")
+    async for result in _results(context, "worker"):
+        yield result
 
 
-async def _examine_broker(
-    settings: Settings, admin: AIOKafkaAdminClient, rules: RuleBook | None
-) -> AsyncIterator[Check]:
-    topics = Topics.of(settings)
-    specs = topics.specs(settings)
-    yield await _tried(BROKER, check_broker(settings, admin))
-    found = await look_at_topics(admin, specs)
-    for check in check_topics(specs, found, settings):
-        yield check
-    if found:
-        for check in check_replicas(found):
-            yield check
-        yield check_elections(found)
-        async for check in _examine_logs(settings, topics, found):
-            yield check
-    if rules is not None and topics.rules in found:
-        yield await _check_used_rules(settings, topics, rules)
+async def _cluster_results(context: Context) -> AsyncIterator[CheckResult]:
+    async for result in _results(context, "broker"):
+        yield result
+    context.found = await describe_topics(context.client, context.specs)
+    context.brokers = await count_brokers(context.client, list(context.found))
+    async for result in _results(context, "topic list"):
+        yield result
+    if context.found:
+        async for result in _results(context, "topics"):
+            yield result
 
 
-async def _examine_logs(
-    settings: Settings, topics: Topics, found: Mapping[str, TopicFound]
-) -> AsyncIterator[Check]:
-    async with started(AIOKafkaConsumer(enable_auto_commit=False, **client_options(settings))) as consumer:
-        yield await _tried("input", check_input(consumer, topics, found))
-        yield await _tried("record times", check_record_times(consumer, topics, found))
+async def _results(context: Context, need: Need) -> AsyncIterator[CheckResult]:
+    for spec in CHECKS:
+        if spec.needs == need:
+            for result in await _run(spec, context):
+                yield result
 
 
-async def _check_used_rules(settings: Settings, topics: Topics, rules: RuleBook) -> Check:
+async def _run(spec: CheckSpec, context: Context) -> Sequence[CheckResult]:
     try:
-        await check_registry(settings, topics, rules)
-    except ConfigurationError as error:
-        return fail("used rules", str(error), "bring back the files that priced lines, unchanged")
-    return ok("used rules", "every version that priced a line is loaded, unchanged")
+        return await spec.run(context)
+    except UnreadableRecordError as error:
+        return [unreadable_record(spec.name, error)]
+    except (KafkaError, OSError, BrokerAwayError) as error:
+        return [warn(spec.name, f"could not be checked: {type(error).__name__} {error}", ACL_REMEDY)]
 
 
-async def _members(settings: Settings, admin: AIOKafkaAdminClient) -> int | None:
-    try:
-        return await members_of(settings.scope, admin)
-    except GroupAuthorizationFailedError:
-        return None
-
-
-async def _tried(name: str, check: Awaitable[Check]) -> Check:
-    try:
-        return await check
-    except (KafkaError, OSError) as error:
-        says = f"could not be looked at: {type(error).__name__} {error}"
-        return warn(name, says, "see `rebate topics acl --role operator`")
-
-
-def summary(checks: Sequence[Check]) -> str:
+def summary(results: Sequence[CheckResult]) -> str:
     """Return the counts in words."""
-    return ", ".join(
-        f"{sum(each.state == state for each in checks)} {word}"
-        for state, word in (("ok", "ok"), ("warn", "warnings"), ("fail", "failures"))
-    )
+    return f"{count(results, 'ok')} ok, {count(results, 'warn')} warnings, {count(results, 'fail')} failures"

@@ -1,13 +1,15 @@
-"""The facts that the fold understands, already decoded and checked (contracts.md 1 and 2).
+"""Facts, decoded and checked (docs/spec/facts.md).
 
 Moments are integers: microseconds since 1970-01-01T00:00:00Z. Dates are integers: days since
-1970-01-01, meant in Asia/Shanghai. Amounts are integers in fen. So the fold compares and adds
-integers only, and nothing in it can be naive about time zones.
+1970-01-01 in Asia/Shanghai. Amounts are integers in fen. So the folds compare and add integers only, and
+need no time zone.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
+
+from .money_out.facts import MoneyFact
 
 PLATFORM_PATTERN = r"[a-z0-9]{1,16}"
 LINE_ID_PATTERN = r"[A-Za-z0-9._-]{1,64}"
@@ -20,6 +22,8 @@ SUITS_MAX = 1_000
 EXPECTED_DATES_MAX = 1_000
 CLAIMS_MAX = 1_000
 PROFILES_MAX = 10_000
+REPRICE_LINES_MAX = 1_000
+REPRICE_REASON_CHARACTERS_MAX = 256
 
 #: Rank in the version order of snapshots. `unknown` is compared with its like only.
 STATUS_RANK = {
@@ -37,12 +41,12 @@ REFUND_RANK = {"open": 0, "restored": 1, "failed": 2, "success": 3}
 #: Among punish facts with the same `modified_at`, the greater rank holds.
 PUNISH_RANK = {"frozen": 0, "lifted": 1, "confirmed": 2}
 
-#: Members that can make an attribution id, in the order in which they are asked.
+#: Members that can make an attribution id, first match first.
 ATTRIBUTION_FIELDS = ("special_id", "sub_union_id", "custom_uid", "relation_id", "pid")
 
 
 class Attribution(Struct, frozen=True, gc=False, omit_defaults=True):
-    """Who a snapshot says the line belongs to; None is no value (null, `""` and `"0"` are none)."""
+    """Members of a snapshot that attribute the line; null, `""` and `"0"` are no values: None."""
 
     user_id: str | None = None
     special_id: str | None = None
@@ -53,7 +57,7 @@ class Attribution(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Snapshot(Struct, frozen=True, gc=False):
-    """What a network said about one order line at one moment (`order.snapshot`)."""
+    """The state of one order line at a network at one moment (`order.snapshot`)."""
 
     line: str  # "platform:order_line_id", the Kafka key
     modified_at: int
@@ -66,7 +70,7 @@ class Snapshot(Struct, frozen=True, gc=False):
     settled_at: int | None
     expected_settle: int | None
     attribution: Attribution | None
-    show: bytes = b"{}"  # JSON object of members that decide nothing, for people
+    display: bytes = b"{}"  # JSON object of the display fields
 
 
 class Refund(Struct, frozen=True, gc=False):
@@ -88,7 +92,7 @@ class Punish(Struct, frozen=True, gc=False):
 
 
 class Claim(Struct, frozen=True, gc=False):
-    """A user says that the line is theirs (`order.claim`)."""
+    """A user claims the line (`order.claim`)."""
 
     line: str
     user_id: str
@@ -99,12 +103,13 @@ OrderFact = Snapshot | Refund | Punish | Claim
 
 
 class Profile(Struct, frozen=True, gc=False):
-    """A user's whole profile from a moment on (`user.profile`)."""
+    """A user's whole profile from a moment on (`user.profile`); `actor`, who sent it, is for display."""
 
     user_id: str
     level: str
     inviter_id: str | None
     effective_at: int
+    actor: str | None = None
 
 
 class Bind(Struct, frozen=True, gc=False):
@@ -114,4 +119,19 @@ class Bind(Struct, frozen=True, gc=False):
     user_id: str | None
 
 
-UserFact = Profile | Bind
+class Reprice(Struct, frozen=True, gc=False):
+    """Price a user's own lines again with the rules and profiles known here (`account.reprice`).
+
+    `lines` None: all. Paid at or after `paid_from` and before `paid_to`; None: no bound. `released`: also
+    those whose release day has begun at the record's timestamp.
+    """
+
+    user_id: str
+    lines: tuple[str, ...] | None
+    paid_from: int | None
+    paid_to: int | None
+    released: bool
+    reason: str
+
+
+UserFact = Profile | Bind | Reprice | MoneyFact

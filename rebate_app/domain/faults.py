@@ -1,7 +1,7 @@
-"""What can be wrong with a fact: the stable reason codes, as values.
+"""Faults of facts: values with a stable reason code.
 
-They are values and not exceptions, because one fact can have many faults and an HTTP client
-wants to see them all at once, while a dead letter carries the first in contract order.
+A fact can have many faults: an HTTP client gets all of them at once, a dead letter the first in contract
+order.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ IMPLAUSIBLE_TIME = "implausible-time"
 NETWORK_ERROR = "network-error"
 UNKNOWN_LEVEL = "unknown-level"
 SELF_INVITE = "self-invite"
+UNKNOWN_MEMBER = "unknown-member"
+ID_DAMAGED = "id-damaged"
+SUMS_DIFFER = "sums-differ"
 
 
 class Fault(Struct, frozen=True):
     """One reason why a fact is refused.
 
-    `code` is one of the reason codes of contracts.md 5, `member` the dotted path inside the fact
-    (empty when the whole fact is meant), `detail` one sentence for a person.
+    `code` is one of the reason codes of docs/spec/facts.md#reason-codes, `member` the dotted path inside the
+    fact (empty when the whole fact is meant), `detail` one sentence for a person.
     """
 
     code: str
@@ -46,7 +49,7 @@ def limit(member: str, detail: str) -> Fault:
 
 
 class RefusedError(ValueError):
-    """The fact cannot be used; `faults` says why, in contract order, at least one."""
+    """The fact cannot be used: `faults` has at least one reason, in contract order."""
 
     def __init__(self, faults: list[Fault]) -> None:
         super().__init__("; ".join(f"{fault.code}: {fault.detail}" for fault in faults))

@@ -1,6 +1,6 @@
-"""The only place where money is divided, in functions whose names say the rounding.
+"""Arithmetic of money: the only place where amounts are divided; function names give the rounding.
 
-Amounts are integers in fen, rates are integers in basis points. A float never enters.
+Amounts are integers in fen, rates are integers in basis points. There are no floats.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ BPS = 10_000
 
 
 def floor_share(amount_fen: int, rate_bps: int) -> int:
-    """Return amount × rate, rounded down to whole fen (contracts.md 3: floor per beneficiary)."""
+    """Return amount × rate, rounded down to whole fen.
+
+    See docs/spec/money.md#rounding: floor per beneficiary.
+    """
     return amount_fen * rate_bps // BPS
 
 
 def at_least_zero(amount_fen: int) -> int:
-    """Return the amount, or 0 where it is negative: nobody is asked to pay for an order."""
+    """Return the amount, or 0 where it is negative: an order never costs its user money."""
     return max(amount_fen, 0)
 
 

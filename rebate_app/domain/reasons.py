@@ -1,8 +1,7 @@
-"""Every reason why a record fails, whose fault it is and what happens then: one table.
+"""The table of reasons why a record fails: whose fault it is and what to do.
 
-Law: whatever a dead letter, a refusal or a metric names as reason is described by exactly one row, and
-docs/failures.md is generated from the rows. It is separate from faults.py because there a fault is found,
-and here it is said what follows from its code.
+Every reason code of a dead letter, a refusal or a metric is covered by exactly one row; docs/failures.md is
+generated from the rows.
 """
 
 from __future__ import annotations
@@ -12,13 +11,16 @@ from typing import Literal
 from msgspec import Struct
 
 from .faults import (
+    ID_DAMAGED,
     IMPLAUSIBLE_TIME,
     KEY_MISMATCH,
     NETWORK_ERROR,
     SELF_INVITE,
+    SUMS_DIFFER,
     UNDECODABLE,
     UNKNOWN_KIND,
     UNKNOWN_LEVEL,
+    UNKNOWN_MEMBER,
     UNKNOWN_SCHEMA,
 )
 
@@ -37,12 +39,12 @@ MEMBER = "<member>"
 
 
 class Reason(Struct, frozen=True):
-    """A row: `code` (with `<member>` for a dotted path), who is to act and how."""
+    """A row: `code` (with `<member>` for a dotted path), what it means, who is to act and how."""
 
     code: str
     failure: Class
     failed_at: FailedAt
-    says: str
+    meaning: str
     cure: str
 
     def covers(self, code: str) -> bool:
@@ -56,21 +58,21 @@ REASONS: tuple[Reason, ...] = (
         UNDECODABLE,
         "permanent",
         "decode",
-        "no value, key or value not UTF-8, or the value is no JSON object",
+        "no value, key, value or a header name not UTF-8, or the value is no JSON object",
         "find the producer that sends it, then discard",
     ),
     Reason(
         UNKNOWN_SCHEMA,
         "permanent",
         "decode",
-        "`schema` names none that this version reads",
+        "`schema` names none that this version reads; the detail names those that it does",
         "update the workers and replay, or discard",
     ),
     Reason(
         UNKNOWN_KIND,
         "permanent",
         "decode",
-        "`kind` names none that this version reads",
+        "`kind` names none that this version reads; the detail names those that it does",
         "update the workers and replay, or discard",
     ),
     Reason(
@@ -98,8 +100,8 @@ REASONS: tuple[Reason, ...] = (
         f"limit-{MEMBER}",
         "permanent",
         "fold",
-        "more of its kind than a line or user keeps",
-        "look for the source of so many, then discard",
+        "more of its kind than a line or user keeps; `limit-record`: larger than a parked key can keep",
+        "look for the source of so many, then discard; `limit-record`: release the key, then replay",
     ),
     Reason(
         IMPLAUSIBLE_TIME,
@@ -133,7 +135,7 @@ REASONS: tuple[Reason, ...] = (
         NETWORK_ERROR,
         "border",
         "decode",
-        "a network answered with an error envelope",
+        "a network answered with an error, or without rows and not with the empty page of its API",
         "read its code and message, and ask it again",
     ),
     Reason(
@@ -142,6 +144,27 @@ REASONS: tuple[Reason, ...] = (
         "validate",
         "no loaded rule version knows the level",
         "load the version, or name another level",
+    ),
+    Reason(
+        UNKNOWN_MEMBER,
+        "border",
+        "validate",
+        "a profile or binding has a member that nothing reads",
+        "correct its name, or leave it out",
+    ),
+    Reason(
+        ID_DAMAGED,
+        "border",
+        "decode",
+        "an id in an export has lost its last digits in a spreadsheet",
+        "export the table again with ids as text, and do not save it with a spreadsheet",
+    ),
+    Reason(
+        SUMS_DIFFER,
+        "border",
+        "decode",
+        "the row of sums of an export differs from the sum of its rows, which are sent all the same",
+        "compare the export with the back office: rows may be missing",
     ),
     Reason(
         SELF_INVITE, "border", "validate", "a user was named as their own inviter", "name another inviter"

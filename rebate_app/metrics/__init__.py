@@ -1,1 +1,1 @@
-"""What is measured: one typed catalogue, the figures behind it, and how they are said to Prometheus."""
+"""Metrics: one typed catalogue, the registry of a worker, and its exposition to Prometheus."""

@@ -1,4 +1,4 @@
-"""docs/metrics.md, written from the catalogue; a test proves it fresh.
+"""Generate docs/metrics.md from the catalogue; a test proves that the page is current.
 
 `python -m rebate_app.metrics.page > docs/metrics.md`
 """
@@ -15,13 +15,15 @@ HEAD = """\
 # Metrics
 
 Every worker serves `GET /metrics` in Prometheus' text format, from its first moment on and whatever the
-broker does. A figure is about this worker alone: add workers up (`sum`), take the worst (`max`, `min`).
-Counters begin at 0 with the process. What is counted per record or chunk counts once its transaction is
-committed: a chunk that was done again after a crash counts once. No label holds a user, an order or a
+broker does. A value is about this worker alone: add workers up (`sum`), take the worst (`max`, `min`).
+Counters begin at 0 with the process: all known label values are there from the first scrape on, so that
+Prometheus' `increase()` sees the first event. Records and batches count once their transaction is committed:
+a batch that was repeated after a crash counts once. No label holds a user, an order or a
 text from outside, with one exception: `network` is the platform that the orders name, of which 500 are
 counted apart and all others as `other`.
 
-`deploy/prometheus/` has a scrape configuration and the alert rules, `deploy/grafana/` a dashboard.
+`deploy/prometheus/` has a scrape configuration and the alert rules, `deploy/grafana/` a dashboard;
+[operations/alerts.md](operations/alerts.md) explains what to do about each alert.
 """
 PROCESS = """
 ## The process

@@ -1,1 +1,1 @@
-"""Webhooks: events brought to a URL, in order per user, at least once, apart from the money."""
+"""Webhooks: deliver events to a URL, in order per user, at least once, outside the transactions of stages."""

@@ -1,8 +1,7 @@
-"""Which addresses a webhook may go to, looked at on every connection, after the name was resolved.
+"""Restrict webhooks to public addresses, checked on every connection after name resolution.
 
-Law: unless private ones are allowed, the socket is never made for an address inside somebody's network: so a
-URL, or a name that is made to point elsewhere later, cannot reach what only we can reach. It is separate so
-that the rule stands in one place: `is_special`.
+Unless private addresses are allowed, no socket is opened to a special one (`special_addresses`). So neither a
+URL nor a name that later resolves elsewhere (DNS rebinding) reaches hosts that only this network can reach.
 """
 
 from __future__ import annotations
@@ -10,37 +9,19 @@ from __future__ import annotations
 import asyncio
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from aiohttp import TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-#: Names are looked up in threads of their own: a name server that hangs must not hold up anybody else's.
+from .special_addresses import is_special
+
+#: Threads for name resolution alone, so that a name server that hangs delays nothing else.
 RESOLVING_AT_ONCE_MAX = 2
-NAT64 = IPv6Network("64:ff9b::/96")
-NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")
 
 
 class AddressRefusedError(OSError):
-    """The name or URL leads to an address that webhooks may not go to."""
-
-
-def is_special(text: str) -> bool:
-    """Whether an address is private, loopback, link-local, multicast, unspecified or reserved.
-
-    An IPv6 address that stands for an IPv4 one (mapped, NAT64, 6to4) is what that one is. ValueError for
-    what is no address.
-    """
-    address: IPv4Address | IPv6Address = ip_address(text.partition("%")[0])
-    if isinstance(address, IPv6Address):
-        if address in NAT64_LOCAL or address.is_site_local or address.teredo is not None:
-            return True
-        within = address.ipv4_mapped or address.sixtofour
-        if address in NAT64:
-            within = IPv4Address(int(address) & 0xFFFFFFFF)
-        address = within or address
-    return not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified
+    """The name or URL resolves to an address to which webhooks may not go."""
 
 
 def require_allowed(text: str) -> None:
@@ -50,7 +31,7 @@ def require_allowed(text: str) -> None:
 
 
 class CheckedResolver(AbstractResolver):
-    """Resolves names; one of whose addresses is special is refused whole."""
+    """Resolves names; a name with any special address is refused."""
 
     def __init__(self, *, allow_private: bool) -> None:
         self._allow_private = allow_private
@@ -77,14 +58,14 @@ class CheckedResolver(AbstractResolver):
         return results
 
     async def close(self) -> None:
-        """Wait for nobody: a thread that hangs in a look-up ends with it."""
+        """Close without waiting: a thread that hangs ends with its look-up."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def checked_connector(*, allow_private: bool, connections_max: int) -> TCPConnector:
-    """Return a connector whose sockets are made for allowed addresses only.
+    """Return a connector that opens sockets to allowed addresses only.
 
-    aiohttp asks no resolver about an address in the URL itself, so the last look is where sockets are made.
+    aiohttp does not resolve an address in the URL itself, so it is checked where sockets are opened.
     """
 
     def new_socket(info: tuple[Any, ...]) -> socket.socket:

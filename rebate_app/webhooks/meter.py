@@ -1,6 +1,6 @@
-"""What webhooks count, and what a scrape reads of them.
+"""Counters and gauges of webhooks.
 
-Law: an event counts as done once: when it was delivered, or when its dead letter is acknowledged.
+An event counts as done once: when it is delivered, or when its dead letter is acknowledged.
 """
 
 from __future__ import annotations
@@ -19,48 +19,47 @@ from rebate_app.metrics.catalogue import (
     WEBHOOK_PAUSED,
     WEBHOOK_SECONDS,
 )
-from rebate_app.metrics.figures import Figures, Sample
+from rebate_app.metrics.registry import MetricsRegistry, Sample
+from rebate_app.streams.side.gate import Gate
 
-from .deliveries import DELIVERED, Copy, Plan
-from .gate import Gate
-from .post import Answered
+from .delivery import DELIVERED, Forward, Plan
+from .poster import AttemptResult
 from .queues import Queues
 
 DELAYS = ("10s", "1m", "10m")
 
 
 class WebhookMeter:
-    """Counts for one worker."""
+    """The counters of one worker."""
 
-    def __init__(self, figures: Figures, plan: Plan) -> None:
-        self._figures = figures
+    def __init__(self, metrics: MetricsRegistry, plan: Plan) -> None:
+        self._metrics = metrics
         self._plan = plan
-        self._seconds = figures.histogram(WEBHOOK_SECONDS)
-        figures.add(WEBHOOK_DELIVERIES, (DELIVERED,), 0)  # a rate needs the zero before the first one
+        self._seconds = metrics.histogram(WEBHOOK_SECONDS)
 
-    def attempted(self, answered: Answered) -> None:
+    def count_attempt(self, result: AttemptResult) -> None:
         """Count an attempt."""
-        self._figures.add(WEBHOOK_ATTEMPTS, (answered.code,))
-        self._seconds.observe(answered.seconds)
-        if answered.outcome == DELIVERED:
-            self._figures.add(WEBHOOK_DELIVERIES, (DELIVERED,))
+        self._metrics.add(WEBHOOK_ATTEMPTS, (result.code,))
+        self._seconds.observe(result.seconds)
+        if result.outcome == DELIVERED:
+            self._metrics.add(WEBHOOK_DELIVERIES, (DELIVERED,))
 
-    def copied(self, copy: Copy) -> None:
-        """Count a copy or dead letter that is acknowledged."""
-        if copy.reason:
-            self._figures.add(WEBHOOK_DELIVERIES, (copy.reason,))
-            self._figures.add(DEAD_LETTERS, (self._plan.events, copy.reason))
+    def count_forward(self, forward: Forward) -> None:
+        """Count an acknowledged retry record or dead letter."""
+        if forward.reason:
+            self._metrics.add(WEBHOOK_DELIVERIES, (forward.reason,))
+            self._metrics.add(DEAD_LETTERS, (self._plan.events, forward.reason))
         else:
-            self._figures.add(RETRIES, (self._plan.retries[copy.level], DELAYS[copy.level]))
+            self._metrics.add(RETRIES, (self._plan.retries[forward.level], DELAYS[forward.level]))
 
 
 def read_webhooks(queues: Iterable[Queues], gate: Gate, plan: Plan, now_ms: int) -> Iterator[Sample]:
-    """Yield what the partitions' state says now."""
+    """Yield the gauges of the partitions' present state."""
     waiting: Counter[int] = Counter()
     oldest = now_ms
     for each in queues:
         waiting.update(delivery.level for delivery in each.waiting())
-        oldest = min([oldest, *(head.travel.event_at for head in each.heads())])
+        oldest = min([oldest, *(head.state.event_at for head in each.heads())])
     for level, topic in enumerate(plan.retries):
         yield Sample(RETRY_BACKLOG, (topic,), waiting[level])
     yield Sample(WEBHOOK_OLDEST, (), (now_ms - oldest) / 1_000)

@@ -1,8 +1,7 @@
-"""Pause and resume, for all workers and for good: a record among the decisions of operators.
+"""Pause and resume the webhooks of all workers: a record in the topic of operators' decisions.
 
-Law: the newest record of this app holds, also for workers that start later; a worker knows it before its
-first attempt. It is kept where dead letters' decisions are, which every worker may read and every operator
-write.
+The app's newest record holds, also for workers that start later, which read it before their first attempt. It
+shares the decisions topic, which every worker may read and every operator may write.
 """
 
 from __future__ import annotations
@@ -13,23 +12,25 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 from msgspec.json import Decoder, Encoder
 
+from rebate_app.streams.kafka.aiokafka_clients import AIOKafkaProducer
+from rebate_app.streams.kafka.control_topic import ControlTopic
+from rebate_app.wire.decisions import SWITCH_KEY_PREFIX
 from rebate_app.wire.moments import format_moment
+from rebate_app.wire.unreadable import BadRecord, Skip, decode_with, ignore_skipped
 
-KEY_PREFIX = "webhooks "
-LOOK_EVERY_MS = 500
 READ_AGAIN_S = 5.0
+UNREADABLE_REMEDY = "webhooks are paused until somebody runs `rebate webhooks resume`"
 SECONDS_MAX = 15.0
 
 log = logging.getLogger(__name__)
 
 
 class Switch(Struct, frozen=True):
-    """Whether webhooks are paused, and who said so when and why."""
+    """Whether webhooks are paused, and by whom, when and why."""
 
     paused: bool = False
     by: str = ""
@@ -43,76 +44,83 @@ _decode = Decoder(Switch).decode
 
 
 def switch_key(scope: str) -> bytes:
-    """Return the key of an app's switch; it is no place, so who reads decisions passes it over."""
-    return f"{KEY_PREFIX}{scope}".encode()
+    """Return the key of an app's switch; it is not a place, so readers of decisions skip it."""
+    return f"{SWITCH_KEY_PREFIX}{scope}".encode()
 
 
-async def write_switch(options: Mapping[str, Any], topic: str, scope: str, switch: Switch) -> Switch:
-    """Have all workers pause or go on; return what was written. KafkaError: it is not known to be."""
-    told = Switch(switch.paused, switch.by, format_moment(time.time_ns() // 1_000), switch.why)
+async def write_switch(
+    options: Mapping[str, Any],
+    topic: str,
+    scope: str,
+    switch: Switch,
+    trail: tuple[str, bytes, bytes] | None = None,
+) -> Switch:
+    """Write the switch for all workers; return it with its time. KafkaError: it may not be written.
+
+    `trail`: topic, key and value of the audit trail's record, which is written before.
+    """
+    written = Switch(switch.paused, switch.by, format_moment(time.time_ns() // 1_000), switch.why)
     producer = AIOKafkaProducer(enable_idempotence=True, acks="all", **options)
     async with asyncio.timeout(SECONDS_MAX):
         await producer.start()
         try:
-            await producer.send_and_wait(topic, _encode(told), switch_key(scope), 0)
+            if trail is not None:
+                trail_topic, key, value = trail
+                await producer.send_and_wait(trail_topic, value, key, 0)
+            await producer.send_and_wait(topic, _encode(written), switch_key(scope), 0)
         finally:
             await producer.stop()
-    return told
+    return written
 
 
 async def read_switch(options: Mapping[str, Any], topic: str, scope: str) -> Switch:
-    """Return what holds now."""
-    found = RUNNING
-    async for switch in _switches(options, topic, scope):
-        if switch is None:
-            return found
-        found = switch
-    return found
+    """Return the switch that holds now."""
+    switches = SwitchTopic(topic, scope)
+    await switches.read_once(options)
+    return switches.held
 
 
 async def follow_switch(
-    options: Mapping[str, Any], topic: str, scope: str, tell: Callable[[Switch], None]
+    options: Mapping[str, Any],
+    topic: str,
+    scope: str,
+    on_change: Callable[[Switch], None],
+    skip: Skip = ignore_skipped,
 ) -> None:
-    """Tell what holds once it is known, and again with every change, for ever."""
+    """Call `on_change` with the switch once it is known, and again after every change, until cancelled."""
+    switches = SwitchTopic(topic, scope, skip)
     while True:
         try:
-            found, known = RUNNING, False
-            async for switch in _switches(options, topic, scope):
-                if switch is None and not known:
-                    known = True
-                    tell(found)
-                elif switch is not None:
-                    found = switch
-                    if known:
-                        tell(found)
+            await switches.follow(options, lambda: on_change(switches.held))
         except (KafkaError, OSError, TimeoutError) as error:
             log.info("whether webhooks are paused cannot be read now: %r", error)
         await asyncio.sleep(READ_AGAIN_S)
 
 
-async def _switches(options: Mapping[str, Any], topic: str, scope: str) -> Any:
-    """Iterate over the app's switches as they come; None each time that nothing is left to be read."""
-    spot, key = TopicPartition(topic, 0), switch_key(scope)
-    consumer = AIOKafkaConsumer(
-        isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest", **options
-    )
-    try:
-        await consumer.start()
-        consumer.assign([spot])
-        await consumer.seek_to_beginning(spot)
-        end = (await consumer.end_offsets([spot]))[spot]
-        while True:
-            for record in (await consumer.getmany(spot, timeout_ms=LOOK_EVERY_MS)).get(spot, ()):
-                if record.key == key:
-                    yield _read(record.value)
-            if await consumer.position(spot) >= end:
-                yield None
-    finally:
-        await consumer.stop()
+def decode_switch(value: bytes | None) -> Switch:
+    """Return the switch, RUNNING for a tombstone; UnreadableValueError for what this version cannot read."""
+    return RUNNING if value is None else decode_with(_decode, value)
 
 
-def _read(value: bytes | None) -> Switch:
-    try:
-        return RUNNING if value is None else _decode(value)
-    except DecodeError:  # of a version that we do not know: rather wait than send what should not be
-        return Switch(paused=True, why="what was written cannot be read by this version")
+class SwitchTopic(ControlTopic[bytes, Switch]):
+    """One app's switch among the decisions; one that cannot be decoded pauses, rather than send too much."""
+
+    def __init__(self, topic: str, scope: str, skip: Skip = ignore_skipped) -> None:
+        super().__init__(topic, self._decode_switch, skip)
+        self._key = switch_key(scope)
+        self._skip_switch = skip
+
+    @property
+    def held(self) -> Switch:
+        """Return the switch that holds."""
+        return self.entries.get(self._key, RUNNING)
+
+    def _decode_switch(self, key: bytes | None, value: bytes | None) -> tuple[bytes, Switch] | None:
+        return (self._key, decode_switch(value)) if key == self._key else None
+
+    def unreadable(self, key: bytes | None, bad: BadRecord) -> bool:
+        """Pause."""
+        del key
+        self._skip_switch(BadRecord(bad.place, bad.fault, UNREADABLE_REMEDY))
+        self.entries[self._key] = Switch(paused=True, why="what was written cannot be read by this version")
+        return True

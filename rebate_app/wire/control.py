@@ -1,7 +1,7 @@
-"""Control messages that an owner of a partition acts upon itself: `control.release` and its cursor.
+"""Control messages of a source topic: `control.release` and `control.cursor`.
 
-They stand in the source topic under the parked key, so they are in order with everything that concerns
-it. Like all internal messages they carry the app's id, and another app's are ignored (contracts.md 2).
+See docs/spec/facts.md#internal-messages. They have the parked key, so they are in order with everything that
+concerns it. Like all internal messages they carry the app's id; those of another app are ignored.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ SKIPPED_MAX = 1_000
 
 
 class Control(Struct, frozen=True):
-    """A wish about the parked key under which it stands.
+    """A command about the parked key that is the record's key.
 
-    `control.release`: fold what waits, but not what was discarded (`skip`, offsets). `control.cursor`: the
-    owner's message to itself to go on with the release that stands at offset `release`.
+    `control.release`: fold the waiting records but those that were discarded (`skip`, offsets).
+    `control.cursor`: the owner's message to itself to go on with the release at offset `release`.
     """
 
     schema: str
@@ -37,7 +37,7 @@ _decode = Decoder(Control).decode
 
 
 def control_prefix(app: str) -> bytes:
-    """Return what every control message of the app begins with: our encoder writes members in order."""
+    """Return the bytes that every control message of the app begins with; members are written in order."""
     return _encode(Control(SCHEMA, app, 1, "")).partition(b'"kind":"')[0] + b'"kind":"control.'
 
 
@@ -52,7 +52,7 @@ def encode_cursor(app: str, release: int) -> bytes:
 
 
 def decode_control(value: bytes) -> Control | None:
-    """Return the control message, None for one that cannot be read."""
+    """Return the control message, None for one that cannot be decoded."""
     try:
         return _decode(value)
     except (DecodeError, ValidationError, UnicodeDecodeError, RecursionError):

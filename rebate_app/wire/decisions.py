@@ -1,24 +1,29 @@
-"""What became of a dead letter: records of the compacted topic `rebate-dlq-decisions`.
+"""Decisions about dead letters: records of the control topic `rebate-dlq-decisions`.
 
-Law: the key is the id of the dead letter, and the newest value holds; a dead letter without one is open. It
-is separate because agents write decisions too, when they release what was parked.
+The key is the id of the dead letter; the last record holds. A dead letter without a decision is open. Webhook
+switches (rebate_app/webhooks/switch.py) and resumptions of halted partitions (resumptions.py) are in the same
+topic under keys of their own.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import DecodeError, Struct, ValidationError
+from msgspec import Struct
 from msgspec.json import Decoder, Encoder
 
 from .failure_headers import Place, parse_place
+from .unreadable import UnreadableValueError, decode_with, shortened, utf8_text
+
+SWITCH_KEY_PREFIX = "webhooks "
+RESUMPTION_KEY_PREFIX = "resume "
 
 REPLAYED: Literal["replayed"] = "replayed"
 DISCARDED: Literal["discarded"] = "discarded"
 
 
 class Decision(Struct, frozen=True):
-    """`at` is RFC 3339; `why` is the operator's sentence; `place` is where the replay stands, if any."""
+    """`at` is RFC 3339; `why` is the operator's reason; `place` is the place of the replay, if any."""
 
     decision: Literal["replayed", "discarded"]
     by: str
@@ -38,9 +43,15 @@ def encode_decision(letter: Place, decision: Decision) -> tuple[bytes, bytes]:
 
 
 def decode_decision(key: bytes | None, value: bytes | None) -> tuple[Place, Decision | None] | None:
-    """Return (id, decision, None when it was taken back), or None for what is no decision at all."""
-    try:
-        place = parse_place((key or b"").decode())
-        return place, None if value is None else _decode(value)
-    except (ValueError, DecodeError, ValidationError):
+    """Return (id, decision, None for a tombstone), or None for a webhook switch or a resumption.
+
+    UnreadableValueError for everything else.
+    """
+    text = utf8_text(key, "key")
+    if text.startswith((SWITCH_KEY_PREFIX, RESUMPTION_KEY_PREFIX)):
         return None
+    try:
+        place = parse_place(text)
+    except ValueError as error:
+        raise UnreadableValueError(shortened(error)) from error
+    return place, None if value is None else decode_with(_decode, value)

@@ -1,4 +1,4 @@
-"""docs/schemas/rebate-event-1.json, written from the Structs of events; a test proves it fresh.
+"""Writes docs/schemas/rebate-event-1.json from the Structs of events; a test proves it fresh.
 
 `python -m rebate_app.wire.events_page > docs/schemas/rebate-event-1.json`
 """

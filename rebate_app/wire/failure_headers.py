@@ -1,13 +1,14 @@
-"""Header names of dead letters, parked copies and replays, and the id of a failed record (failures.md 3).
+"""Headers of dead letters, parked and rerouted copies, and replays; places of records.
 
-Law: all values are UTF-8 text. A record is named by where it failed: `topic/partition/offset`. It is
-separate because who writes them (the agents) and who reads them (commands, web, audit) share nothing else.
+See docs/spec/failures.md#headers.
+
+All header values are UTF-8 text. A failed record is named by its place, `topic/partition/offset`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 ERROR_PREFIX = "rebate-error-"
@@ -28,6 +29,11 @@ WORKER = ERROR_PREFIX + "worker"
 APP = ERROR_PREFIX + "app"  # whose fold it was: several apps may read one topic
 TRACE = ERROR_PREFIX + "trace"
 ORIGIN = ERROR_PREFIX + "origin"  # of a replay that failed again: where its first failure stands
+#: Of a dead letter that was truncated: sizes of the whole record in bytes.
+TRUNCATED = ERROR_PREFIX + "truncated"  # size of the value; present whenever anything was cut
+SHA256 = ERROR_PREFIX + "sha256"  # of the whole value, in hexadecimal
+KEY_TRUNCATED = ERROR_PREFIX + "key-truncated"  # size of the key
+HEADERS_TRUNCATED = ERROR_PREFIX + "headers-truncated"  # size of the record's own headers
 RELEASE = ERROR_PREFIX + "release"  # of a parked record: the control message that had it folded again
 
 REPLAY_PREFIX = "rebate-replay-"
@@ -40,12 +46,21 @@ DELIVERED_BY = "rebate-webhook-app"
 
 PARKED_FROM = "rebate-parked-from"
 
-#: What follows from the record and the log alone, whoever folded it, when, and in which version.
-FOLLOWS_FROM_LOG = frozenset({REASON, TOPIC, PARTITION, OFFSET, RELEASE})
+#: Of a copy that stands in the partition of its key: `partition/offset` of the record in another partition
+#: of the topic (docs/spec/facts.md#wrong-partition).
+REROUTED_FROM = "rebate-rerouted-from"
+#: The first offset from which the sender reroutes that partition; absent: from 0.
+REROUTED_SINCE = "rebate-rerouted-since"
+REROUTED = (REROUTED_FROM, REROUTED_SINCE)
+
+#: Headers that follow from the record and the log alone, whichever worker and version wrote them.
+FOLLOWS_FROM_LOG = frozenset(
+    {REASON, TOPIC, PARTITION, OFFSET, RELEASE, TRUNCATED, SHA256, KEY_TRUNCATED, HEADERS_TRUNCATED}
+)
 
 
 def follows_from_log(name: str) -> bool:
-    """Whether a header says the same whoever writes it: the record's own do, and some of ours."""
+    """Return whether a header is the same whoever writes it: the record's own are, and some of ours."""
     return name in FOLLOWS_FROM_LOG or not name.startswith(ERROR_PREFIX)
 
 
@@ -70,6 +85,12 @@ def parse_place(text: str) -> Place:
     if found is None:
         raise ValueError(f"{text!r} is no topic/partition/offset")
     return Place(found[1], int(found[2]), int(found[3]))
+
+
+def place_in(texts: Mapping[str, str]) -> Place:
+    """Return the place that a dead letter's headers name; ValueError if they name none."""
+    members = (texts.get(name, "") for name in (TOPIC, PARTITION, OFFSET))
+    return parse_place("/".join(members))
 
 
 def texts_of(headers: Iterable[Header]) -> dict[str, str]:

@@ -1,7 +1,6 @@
-"""The app's own messages on the user log, `rebate-internal/1` (contracts.md 2).
+"""The app's own messages on the user log, `rebate-internal/1` (docs/spec/facts.md#internal-messages).
 
-They carry the app's id and a format number: another app's are ignored, and they are nobody else's
-business.
+They carry the app's id and a format number; messages of another app are ignored.
 """
 
 from __future__ import annotations
@@ -12,7 +11,11 @@ from msgspec.json import Decoder, Encoder
 from rebate_app.domain.messages import BonusTarget, Cursor, LineTarget, Message
 
 SCHEMA = "rebate-internal/1"
-PREFIX = f'{{"schema":"{SCHEMA}",'.encode()  # our encoder writes members in order, so this tells ours
+PREFIX = f'{{"schema":"{SCHEMA}",'.encode()  # our encoder writes members in order
+
+#: The last member: without it a message is as older versions wrote it.
+_MOMENT = b',"at":'
+_MOMENT_BYTES_MAX = 32
 
 
 class _Envelope(Struct, frozen=True):
@@ -62,16 +65,22 @@ _decode_app = Decoder(_App).decode
 
 
 class ForeignMessageError(ValueError):
-    """The value claims to be an internal message and is none that this version can read."""
+    """The value begins like an internal message, and this version cannot decode it."""
 
 
 def is_internal(value: bytes | None) -> bool:
-    """Whether the value is an internal message, of whatever app."""
+    """Return whether the value is an internal message, of whatever app."""
     return value is not None and value.startswith(PREFIX)
 
 
+def without_moment(value: bytes) -> bytes:
+    """Return one of our messages without the network's moment, as older versions wrote it."""
+    at = value.rfind(_MOMENT, max(len(value) - _MOMENT_BYTES_MAX, 0))
+    return value if at < 0 else value[:at] + b"}}"
+
+
 def app_of(value: bytes) -> str | None:
-    """Return whose an internal message is, None when it does not say."""
+    """Return the app of an internal message, None when it names none."""
     try:
         return _decode_app(value).app
     except (DecodeError, ValidationError, UnicodeDecodeError, RecursionError):
@@ -79,12 +88,12 @@ def app_of(value: bytes) -> str | None:
 
 
 def is_foreign(value: bytes | None, app: str) -> bool:
-    """Whether the value is an internal message of another app: in whatever spelling, format and version."""
+    """Return whether the value is an internal message of another app, in whatever spelling and format."""
     try:
-        said = _decode_app(value or b"")
+        header = _decode_app(value or b"")
     except (DecodeError, ValidationError, UnicodeDecodeError, RecursionError):
         return False
-    return said.schema == SCHEMA and said.app != app
+    return header.schema == SCHEMA and header.app != app
 
 
 def encode_message(message: Message, app: str) -> tuple[bytes, bytes]:
@@ -98,7 +107,7 @@ def encode_message(message: Message, app: str) -> tuple[bytes, bytes]:
 
 
 def decode_message(value: bytes, app: str) -> Message | None:
-    """Return the message, None when it is another app's; ForeignMessageError when it cannot be read."""
+    """Return the message, None for another app's; ForeignMessageError when it cannot be decoded."""
     try:
         envelope = _decode(value)
     except (DecodeError, ValidationError, UnicodeDecodeError, RecursionError) as error:

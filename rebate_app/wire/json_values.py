@@ -1,8 +1,7 @@
-"""JSON text as values, with nothing lost: the slow and careful reading.
+"""JSON text as values, without loss: for the reference path of facts, for files and for answers of networks.
 
-Law: what RFC 8259 does not allow is refused (NaN, a byte order mark, text that is not UTF-8), and an
-integer never becomes a float. It is separate because the topic, the files of facts and the answers of
-the networks read with the same care, and differ only in what a number with a point becomes.
+What RFC 8259 does not allow is refused with ValueError (NaN, a byte order mark, text that is not UTF-8). An
+integer never becomes a float.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ def parse_strict(value: bytes) -> Any:
 def parse_network(value: bytes | str) -> Any:
     """Return the value of a network's JSON; a number with a point is the Decimal of its shortest text.
 
-    The shortest text is that of the double the network computed with (contracts.md 8). NaN and
+    The shortest text is that of the double the network computed with (docs/spec/networks.md#amounts). NaN and
     Infinity, which some writers emit, become Decimals that no amount accepts, so that they cost
     their own row only. ValueError as in `parse_strict`, but how deep is too deep depends on the
-    machine: pages are large, nothing is kept of their nesting, and looking for it would take longest.
+    machine: pages are large, no fact keeps their nesting, and counting it would take longest.
     """
     return _parse(value if isinstance(value, str) else _decoded(value), _NETWORK)
 
@@ -50,11 +49,13 @@ def is_shallow(value: bytes) -> bool:
 
 
 def encode_any(document: Any) -> bytes:
-    """Return the compact JSON of a value that a faster encoder refuses; what JSON cannot say becomes null.
+    """Return the compact JSON of a value that orjson refuses; what JSON cannot express becomes null.
 
     Lone surrogates stay escapes, integers stay integers of any size, Decimals become their text.
     """
-    return json.dumps(_sayable(document), separators=(",", ":"), allow_nan=False, default=str).encode("ascii")
+    return json.dumps(_json_safe(document), separators=(",", ":"), allow_nan=False, default=str).encode(
+        "ascii"
+    )
 
 
 def _decoded(value: bytes) -> str:
@@ -100,18 +101,18 @@ def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"the value is not JSON: {text} is no number")
 
 
-def _sayable(value: Any) -> Any:
-    """Return the value with every number that JSON cannot say replaced by None."""
+def _json_safe(value: Any) -> Any:
+    """Return the value with every number that JSON cannot express replaced by None."""
     # Loops and not comprehensions: those would need two frames of the call stack for each level.
     if isinstance(value, dict):
         members = {}
         for name, member in value.items():
-            members[name] = _sayable(member)
+            members[name] = _json_safe(member)
         return members
     if isinstance(value, list):
         elements = []
         for element in value:
-            elements.append(_sayable(element))  # noqa: PERF401 - as said above
+            elements.append(_json_safe(element))  # noqa: PERF401 - see above
         return elements
     if isinstance(value, float) and not math.isfinite(value):
         return None

@@ -1,9 +1,9 @@
 """Moments and dates as text at the border, integers inside.
 
-Law: a moment is RFC 3339 with an offset, compared as an instant, so it becomes microseconds since
-1970-01-01T00:00:00Z; a date is `YYYY-MM-DD`, so it becomes days since 1970-01-01 (contracts.md 1).
-It is separate because every fact has two to four moments and reading them must cost next to nothing:
-the hour and the rest of the hour are remembered apart, and a feed repeats both all the time.
+A moment is RFC 3339 with an offset, compared as an instant, so it becomes microseconds since
+1970-01-01T00:00:00Z; a date is `YYYY-MM-DD`, so it becomes days since 1970-01-01 (docs/spec/facts.md#values).
+Every fact has two to four moments, so parsed hours and parsed rests of an hour are cached apart: a feed
+repeats both. ValueError for text that is no moment or date.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
+MILLISECOND_US = 1_000
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
 HOUR_US = 60 * MINUTE_US
@@ -29,14 +30,15 @@ DATES_KEPT_MAX = 8_192
 #: Texts of moments: what follows from one record names its moment several times, and soon after it.
 MOMENTS_KEPT_MAX = 4_096
 
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the arithmetic here is on naive values, offsets are ours
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive arithmetic, offsets are added by hand
 _EPOCH_ORDINAL = 719_163
 #: The Gregorian calendar repeats after 400 years of exactly this many days.
 _CYCLE_YEARS = 400
 _CYCLE_DAYS = 146_097
 
 _HOUR_LENGTH = 13
-_HOUR = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2})")
+#: Hours 00-23 only: whether `datetime.fromisoformat` accepts 24 depends on the version of Python.
+_HOUR = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([01][0-9]|2[0-3])")
 _REST = re.compile(
     r":([0-5][0-9]):([0-5][0-9])(?:\.([0-9]+))?(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))", re.ASCII
 )
@@ -68,7 +70,7 @@ def parse_moment(text: str) -> int:
 def parse_at(text: str) -> int:
     """Return `parse_moment(text)`, where a space stands for the `+` that an unescaped URL turned into one.
 
-    ValueError as there (contracts.md 4, `?at=`).
+    ValueError as there (docs/spec/http.md#at).
     """
     if len(text) > _OFFSET_LENGTH and text[-_OFFSET_LENGTH] == " ":
         text = f"{text[:-_OFFSET_LENGTH]}+{text[1 - _OFFSET_LENGTH :]}"
@@ -92,11 +94,20 @@ def parse_date(text: str) -> int:
 def beijing_to_us(text: str) -> int:
     """Return the instant of a naive `yyyy-MM-dd HH:mm:ss` in Beijing time, in microseconds UTC.
 
-    That is how taobao and jd write times (domain.md 1.1, 1.2). ValueError for every other text.
+    Networks that write no offset mean Beijing time (docs/spec/networks.md#times). ValueError for every
+    other text.
     """
     if _BEIJING.fullmatch(text) is None:
         raise ValueError("not a time yyyy-MM-dd HH:mm:ss")
     return parse_moment(f"{text[:10]}T{text[11:]}+08:00")
+
+
+def unix_to_us(seconds: int) -> int:
+    """Return Unix seconds as microseconds; ValueError for a time before 1970 or after the year 9999."""
+    us = seconds * SECOND_US
+    if 0 < us <= MOMENT_US_MAX:
+        return us
+    raise ValueError("not a time in seconds")
 
 
 @lru_cache(maxsize=DATES_KEPT_MAX)
@@ -119,7 +130,7 @@ def format_moment(us: int) -> str:
 
 
 def _hour_us(text: str) -> int:
-    """Return the microseconds from the epoch to `YYYY-MM-DDTHH`, offset left aside, and remember them."""
+    """Return the microseconds from the epoch to `YYYY-MM-DDTHH`, without the offset, and cache them."""
     match = _HOUR.fullmatch(text)
     if match is None:
         raise ValueError("not an RFC 3339 moment with offset")
@@ -132,7 +143,7 @@ def _hour_us(text: str) -> int:
 
 
 def _rest_us(text: str) -> int:
-    """Return the microseconds that `:MM:SS[.fraction]offset` adds, and remember those without a fraction."""
+    """Return the microseconds that `:MM:SS[.fraction]offset` adds, and cache those without a fraction."""
     match = _REST.fullmatch(text)
     if match is None:
         raise ValueError("not an RFC 3339 moment with offset")
@@ -151,7 +162,7 @@ def _rest_us(text: str) -> int:
 
 
 def _into_calendar(days: int) -> tuple[int, int]:
-    """Return (whole cycles of 400 years, ordinal within 0001-9999) that together say `days`."""
+    """Return (whole cycles of 400 years, ordinal within 0001-9999) that together are `days`."""
     ordinal = days + _EPOCH_ORDINAL
     if 1 <= ordinal <= date.max.toordinal():
         return 0, ordinal

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from rebate_app.settings import Settings
 
+from . import stages
+from .stages import RECORD_BYTES_MAX, STATE_BYTES_MAX, StageSpec, StageTopics
+
 FOREVER_MS = "-1"
-RECORD_BYTES_MAX = 1_048_576  # what one fact may weigh on the wire
-STATE_BYTES_MAX = 8 * 1_048_576  # a line with every limit reached
 #: A record of the user log with the headers of its failure, or as text within a parked one: a record that
 #: a source takes must never be too large for where it goes when it fails.
 KEPT_BYTES_MAX = 2 * STATE_BYTES_MAX
 COMPACTION_LAG_MS = "60000"
-VERSION_PREFIX = "version "  # keys of the registry of used rules
-USER_ID_FIELDS_KEY = "user_id_fields"
-#: Followed by something that no other start has: compaction must leave the first of them in the log.
-FIRST_START_PREFIX = "first-start "
 SEGMENT_MS = "86400000"
-TOMBSTONES_KEPT_MS = "86400000"  # a store on disk that was away for longer is built anew (engine.md 2)
+DAY_MS = 86_400_000
+#: What a tombstone erases is gone from the disks after this time.
+PAYEES_COMPACTED_WITHIN_MS = 7 * DAY_MS
+#: A store on disk that was away for longer is built anew (docs/spec/exactness.md#tombstones).
+TOMBSTONES_KEPT_MS = "86400000"
 
 
 class TopicSpec(Struct, frozen=True):
@@ -31,82 +34,152 @@ class TopicSpec(Struct, frozen=True):
 
 
 class Topics(Struct, frozen=True):
-    """The real names, prefix included."""
+    """The real names, prefix included; `stages` in the order in which records pass through them."""
 
-    orders: str
-    user_log: str
-    orders_dlt: str
-    user_log_dlt: str
-    lines_changelog: str
-    accounts_changelog: str
+    stages: tuple[StageTopics, ...]
     rules: str
-    orders_parked: str
-    user_log_parked: str
+    rule_versions: str
+    active: str
+    payees: str
+    channels: str
     decisions: str
     events: str
     events_retry_10s: str
     events_retry_1m: str
     events_retry_10m: str
     events_dlt: str
-
-    @property
-    def events_retries(self) -> tuple[str, str, str]:
-        """Return the retry topics of webhooks, the shortest delay first."""
-        return self.events_retry_10s, self.events_retry_1m, self.events_retry_10m
+    audit_trail: str
+    fetch_cursors: str
 
     @classmethod
     def of(cls, settings: Settings) -> Topics:
         """Return the names for these settings."""
-        prefix, scope = settings.topic_prefix, settings.scope
+        return cls.named(settings.topic_prefix, settings.scope)
+
+    @classmethod
+    def named(cls, prefix: str, scope: str) -> Topics:
+        """Return the names behind a prefix; registry and changelogs belong to the app of that scope."""
         return cls(
-            orders=f"{prefix}order_topic",
-            user_log=f"{prefix}rebate-user-log",
-            orders_dlt=f"{prefix}order_topic-dlt",
-            user_log_dlt=f"{prefix}rebate-user-log-dlt",
-            lines_changelog=f"{scope}-order_lines-changelog",
-            accounts_changelog=f"{scope}-accounts-changelog",
+            stages=tuple(StageTopics.of(spec, prefix, scope) for spec in stages.STAGES),
             rules=f"{scope}-rules",
-            orders_parked=f"{prefix}order_topic-parked",
-            user_log_parked=f"{prefix}rebate-user-log-parked",
+            rule_versions=f"{prefix}rebate-rule-versions",
+            active=f"{prefix}rebate-active",
+            payees=f"{prefix}rebate-payees",
+            channels=f"{prefix}rebate-channels",
             decisions=f"{prefix}rebate-dlq-decisions",
             events=f"{prefix}rebate-events",
             events_retry_10s=f"{prefix}rebate-events-retry-10s",
             events_retry_1m=f"{prefix}rebate-events-retry-1m",
             events_retry_10m=f"{prefix}rebate-events-retry-10m",
             events_dlt=f"{prefix}rebate-events-dlt",
+            audit_trail=f"{prefix}rebate-audit-trail",
+            fetch_cursors=f"{prefix}rebate-fetch-cursors",
         )
+
+    def stage(self, spec: StageSpec) -> StageTopics:
+        """Return the topics of a stage; KeyError for one that is no row of the table."""
+        return {stage.spec: stage for stage in self.stages}[spec]
+
+    @property
+    def order_lines(self) -> StageTopics:
+        """Return the topics of the stage that keeps order lines."""
+        return self.stage(stages.ORDERS)
+
+    @property
+    def accounts(self) -> StageTopics:
+        """Return the topics of the stage that keeps accounts."""
+        return self.stage(stages.USER_LOG)
+
+    @property
+    def orders(self) -> str:
+        """Return the topic of the networks' facts."""
+        return self.order_lines.source
+
+    @property
+    def user_log(self) -> str:
+        """Return the topic of everything that concerns a user or an attribution id."""
+        return self.accounts.source
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Return the source topic of every stage."""
+        return tuple(stage.source for stage in self.stages)
+
+    @property
+    def changelogs(self) -> tuple[str, ...]:
+        """Return the changelog of every stage."""
+        return tuple(stage.changelog for stage in self.stages)
+
+    @property
+    def dead_letters(self) -> dict[str, str]:
+        """Return source by dead-letter topic: of every stage, and of the events that webhooks deliver."""
+        return {stage.dead_letter: stage.source for stage in self.stages} | {self.events_dlt: self.events}
+
+    @property
+    def events_retries(self) -> tuple[str, str, str]:
+        """Return the retry topics of webhooks, the shortest delay first."""
+        return self.events_retry_10s, self.events_retry_1m, self.events_retry_10m
+
+    @property
+    def control(self) -> tuple[str, ...]:
+        """Return the topics whose records are skipped when they cannot be decoded."""
+        decided = (self.rule_versions, self.active, self.channels, self.decisions)
+        return (self.rules, *decided, self.fetch_cursors, *self.dead_letters, *self.events_retries)
 
     def specs(self, settings: Settings) -> list[TopicSpec]:
         """Return every topic as it has to be."""
         count = settings.partitions
-        isr = {"min.insync.replicas": str(settings.min_insync_replicas)}
-        log = {"cleanup.policy": "delete", "retention.ms": FOREVER_MS, "retention.bytes": "-1"} | isr
+        log = {"cleanup.policy": "delete", "retention.ms": FOREVER_MS, "retention.bytes": "-1"}
         compacted = {
             "cleanup.policy": "compact",
             "min.compaction.lag.ms": COMPACTION_LAG_MS,
             "segment.ms": SEGMENT_MS,
             "delete.retention.ms": TOMBSTONES_KEPT_MS,
-        } | isr
-        facts = log | {"max.message.bytes": str(2 * RECORD_BYTES_MAX)}
-        states = {"max.message.bytes": str(STATE_BYTES_MAX)}
-        kept = {"max.message.bytes": str(KEPT_BYTES_MAX)}
+        }
+        erased = compacted | {"max.compaction.lag.ms": str(PAYEES_COMPACTED_WITHIN_MS)}
+        trail = log | {"retention.ms": str(settings.audit_trail_days * DAY_MS)}
+        facts = log | _bytes_max(2 * RECORD_BYTES_MAX)
+        kept = log | _bytes_max(KEPT_BYTES_MAX)
         return [
-            TopicSpec(self.orders, count, facts, "facts about order lines, keyed platform:order_line_id"),
-            TopicSpec(self.user_log, count, log | states, "all that concerns a user or an attribution id"),
-            TopicSpec(self.orders_dlt, count, log | kept, "records of order_topic that cannot be used"),
-            TopicSpec(self.user_log_dlt, count, log | kept, "records of the user log that cannot be used"),
-            TopicSpec(self.orders_parked, count, log | kept, "copies of what waits for a parked order line"),
-            TopicSpec(self.user_log_parked, count, log | kept, "copies of what waits for a parked account"),
-            TopicSpec(self.events, count, facts, "what other systems hear, keyed by user (docs/events.md)"),
-            TopicSpec(self.decisions, 1, compacted, "what became of dead letters, by their ids"),
-            TopicSpec(self.lines_changelog, count, compacted | kept, "table order_lines"),
-            TopicSpec(self.accounts_changelog, count, compacted | kept, "table accounts"),
+            *_source_specs(self.stages, count, log),
+            *(TopicSpec(each.dead_letter, count, kept, each.spec.dead_letter_about) for each in self.stages),
+            *(TopicSpec(each.parked, count, kept, each.spec.parked_about) for each in self.stages),
+            TopicSpec(self.events, count, facts, "events for other systems, keyed by user (docs/events.md)"),
+            TopicSpec(self.decisions, 1, compacted, "decisions about dead letters, by their ids"),
+            *_changelog_specs(self.stages, count, compacted),
             *(
-                TopicSpec(name, count, log | kept, "events whose delivery waits for its next attempt")
+                TopicSpec(name, count, kept, "events whose delivery waits for its next attempt")
                 for name in self.events_retries
             ),
-            TopicSpec(self.events_dlt, count, log | kept, "events that could not be delivered"),
+            TopicSpec(self.events_dlt, count, kept, "events that could not be delivered"),
+            TopicSpec(self.rules, 1, compacted, "the event epoch, and how user ids are read"),
+            TopicSpec(self.rule_versions, 1, facts, "published rule versions, for all apps of a prefix"),
+            TopicSpec(self.active, 1, compacted, "which app decides withdrawals and pays them"),
+            TopicSpec(self.payees, count, erased, "payees, sealed (docs/payouts.md#payees)"),
+            TopicSpec(self.channels, 1, compacted, "which channels of payouts are open"),
             TopicSpec(
-                self.rules, 1, compacted, "rule versions that were used, and since when events are told"
+                self.audit_trail,
+                1,
+                trail | _bytes_max(RECORD_BYTES_MAX),
+                "who did what (docs/security.md#audit-trail)",
             ),
+            TopicSpec(self.fetch_cursors, 1, compacted, "how far each source is read (docs/sources.md)"),
         ]
+
+
+def _source_specs(stage_topics: Sequence[StageTopics], count: int, log: dict[str, str]) -> list[TopicSpec]:
+    return [
+        TopicSpec(each.source, count, log | _bytes_max(each.spec.source_bytes_max), each.spec.source_about)
+        for each in stage_topics
+    ]
+
+
+def _changelog_specs(
+    stage_topics: Sequence[StageTopics], count: int, compacted: dict[str, str]
+) -> list[TopicSpec]:
+    config = compacted | _bytes_max(KEPT_BYTES_MAX)
+    return [TopicSpec(each.changelog, count, config, f"table {each.spec.table}") for each in stage_topics]
+
+
+def _bytes_max(size: int) -> dict[str, str]:
+    return {"max.message.bytes": str(size)}

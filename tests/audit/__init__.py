@@ -1,1 +1,1 @@
-"""The audit finds every fault that was planted, and none where there is none."""
+"""The audit finds every planted fault, and no other."""

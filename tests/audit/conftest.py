@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.audit.worlds import processed
 from tests.domain.world import World
-
-from .worlds import processed
 
 
 @pytest.fixture

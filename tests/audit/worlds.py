@@ -1,4 +1,4 @@
-"""Worlds to audit: a random feed on a list lane, with records that cannot be used among them."""
+"""Worlds to audit: a random feed in a TopologyDriver, with unusable records among them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import random
 from datetime import UTC, datetime
 
 from tests.domain.world import NOW_US, World, us
-from tests.list_lane import ListLane, at_random
 from tests.oracle import make_feed, shuffle_with_repeats
+from tests.topology_driver import TopologyDriver, at_random
 
 AT_US = us(datetime(2026, 3, 1, tzinfo=UTC))
 GARBAGE: tuple[tuple[bytes | None, bytes | None], ...] = (
@@ -20,53 +20,55 @@ GARBAGE: tuple[tuple[bytes | None, bytes | None], ...] = (
 
 
 def send_feed(seed: int, lines: int = 60, users: int = 8, partitions: int = 3) -> World:
-    """Return a world to which everything was sent and in which nothing is processed yet."""
+    """Return a world with all records sent and none processed."""
     rng = random.Random(seed)
     feed = make_feed(rng, lines, users)
     world = World(feed.rules, partitions)
-    lane = world.lane
+    stream = world.stream
     mixed = [("order", document, NOW_US) for document in shuffle_with_repeats(rng, feed.orders)]
     mixed += [("user", document, at_us) for document, at_us in feed.users]
     rng.shuffle(mixed)
     for number, (kind, document, at_us) in enumerate(mixed):
         if kind == "order":
-            lane.send_order(document, at_us)
+            stream.send_order(document, at_us)
         else:
-            lane.send_user(document, at_us)
+            stream.send_user(document, at_us)
         if number % 40 == 0:
             key, value = GARBAGE[number // 40 % len(GARBAGE)]
-            topic = rng.choice((lane.topics.orders, lane.topics.user_log))
-            lane.send(topic, key or b"", value, at_us)
+            topic = rng.choice((stream.topics.orders, stream.topics.user_log))
+            stream.send(topic, key or b"", value, at_us)
     return world
 
 
 def processed(seed: int, lines: int = 60, users: int = 8, partitions: int = 3) -> World:
-    """Return a world at rest."""
+    """Return a world with all records processed."""
     world = send_feed(seed, lines, users, partitions)
-    world.lane.run(random.Random(seed))
+    world.stream.run(random.Random(seed))
     return world
 
 
 class Stepping:
-    """Lets a lane go on by a chunk, now and then, whenever the audit looks at anything."""
+    """Processes a batch, with some probability, whenever the audit reads anything."""
 
-    def __init__(self, lane: ListLane, seed: int, chance: float = 0.5, chunk_max: int = 9) -> None:
-        self._lane = lane
+    def __init__(
+        self, stream: TopologyDriver, seed: int, chance: float = 0.5, batch_records_max: int = 9
+    ) -> None:
+        self._stream = stream
         self._rng = random.Random(seed)
-        self._choose = at_random(self._rng, chunk_max)
+        self._choose = at_random(self._rng, batch_records_max)
         self._chance = chance
         self.steps = 0
 
     def __call__(self) -> None:
-        """Go on, perhaps."""
-        works = self._lane.waiting()
+        """Process a batch, perhaps."""
+        works = self._stream.waiting()
         if works and self._rng.random() < self._chance:
             work, count = self._choose(works)
-            self._lane.step(work.stage, work.partition, count)
+            self._stream.step(work.stage, work.partition, count)
             self.steps += 1
 
 
 def user_of(world: World) -> tuple[str, int]:
     """Return somebody with a line, and the partition."""
     user_id = next(user for user, _ in world.contributions())
-    return user_id, world.lane.partition_of(user_id)
+    return user_id, world.stream.partition_of(user_id)

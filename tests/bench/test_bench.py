@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from bench import soak, targets
+from bench import day, rereads, soak, targets
 from bench.chart import svg
+from bench.contenders import BY_NAME, EVERYBODY
 from bench.domain import BenchRecord
 from bench.facts import fact_again, facts, five, life
-from bench.orders import PARTITIONS, Row, orders
+from bench.latency import PEERS
+from bench.orders import PARTITIONS, PROBE, USERS, Row, orders, probe
 from bench.pace import recurring
 from bench.page import tables
+from bench.peers import HERE
 from bench.place import FOLDER
 from bench.toy import Account, decode_order, fold_change, fold_order
 from bench.toy_stages import ToyAccounts, ToyLines
-from bench.watch import AccountSums, LineRecords
-from rebate_app.lane.outbox import Outbox
-from rebate_app.lane.store import MemoryStore, Overlay
-from rebate_app.wire.order_facts import decode_order as decode_fact
+from bench.watch import AccountSums, LineRecords, latest
+from rebate_app.streams.state.buffer import StateTransaction
+from rebate_app.streams.state.store import MemoryStore
+from rebate_app.streams.transaction.collector import RecordCollector
+from rebate_app.wire.facts.order import decode_order as decode_fact
 
 RECEIVED_AT_US = 1_785_000_000_000_000
 
@@ -35,6 +40,7 @@ def result(**throughput: float) -> dict[str, Any]:
             "cpu_s_per_100k": 1.0,
             "broker_cpu_s_per_100k": 1.0,
             "resident_mib": 1.0,
+            "exactly_once": name != "bytewax",
         }
         for name, figure in throughput.items()
     }
@@ -59,8 +65,14 @@ class TestFeeds:
 
     @pytest.mark.parametrize(
         "rows",
-        [list(facts(200)), list(five(200)), list(life(450)), list(islice(recurring(50), 200))],
-        ids=["paid", "five", "life", "recurring"],
+        [
+            list(facts(200)),
+            list(five(200)),
+            list(life(450)),
+            list(islice(recurring(50), 200)),
+            list(day.again(10)),
+        ],
+        ids=["paid", "five", "life", "recurring", "day"],
     )
     def test_real_feeds_are_facts_that_the_product_takes(self, rows: list[Row]) -> None:
         """Every row is decoded by the product without a fault, under its own key."""
@@ -74,6 +86,54 @@ class TestFeeds:
         assert first[moment] < again[moment]
         assert first.replace(first[moment], again[moment]) == again
 
+    def test_a_probe_is_an_order_of_a_user_who_has_no_other(self) -> None:
+        """Every member but the user is the feed's, and no two probes share a user or a line."""
+        probes = [probe(number) for number in range(50)]
+        assert len({user for user, _ in probes}) == len({row.key for _, row in probes}) == 50
+        for user, row in probes:
+            order = decode_order(row.value)
+            assert order.user_id == user
+            assert user.startswith(PROBE)
+            assert f"{order.platform}:{order.order_line_id}".encode() == row.key
+        assert {user for user, _ in probes}.isdisjoint(
+            decode_order(row.value).user_id for row in orders(USERS // 10)
+        )
+
+
+class TestDay:
+    """A platform's day."""
+
+    def test_new_facts_change_each_line_once_and_repeats_change_nothing(self) -> None:
+        """Versions of a line grow over what was told before; repeats are copies of the day's facts."""
+        earlier = Counter(row.key for row in day.before(20))
+        rows = list(day.hot(20))
+        assert len({row.key for row in rows}) == len(rows) == day.NEW * 20
+        for number, row in enumerate(rows):
+            assert earlier[row.key] == number % day.NEW  # paid, received and settled take turns
+        again = list(day.again(20))
+        assert len(again) == day.REPEATS * 20
+        assert {(row.key, row.value) for row in again} == {(row.key, row.value) for row in rows}
+        assert all(row.raises == (0,) for row in again)
+
+    def test_the_repeats_are_those_of_a_source(self) -> None:
+        """A source that reads as scans do, with its own memory, sends as many; each change once in time."""
+        sent = rereads.sent_an_order(300, 100)
+        assert sum(sent.values()) == pytest.approx(day.NEW + day.REPEATS, rel=0.1)
+        assert sent["hot"] == pytest.approx(day.NEW, rel=0.1)
+
+    def test_a_source_that_forgets_nothing_sends_each_change_once_while_it_runs(self) -> None:
+        """What is left are nights from before it began, and a row that two readings find at once."""
+        sent = rereads.sent_an_order(50, 1_000_000)
+        assert sent["day"] + sent["recent"] < 0.1
+        assert sent["hot"] == pytest.approx(day.NEW, rel=0.1)
+
+    def test_a_day_is_scaled_from_its_parts(self) -> None:
+        """Repeats of no cost leave the new facts, which the sizing table has at 100 µs."""
+        found = day.of_a_day(100.0, 0.0, 10_000.0, 1e12)
+        assert found["processor_s_a_day"] == pytest.approx(day.ORDERS_A_DAY * 3 * 100e-6)
+        assert found["over_sizing"] == pytest.approx(3 / 4.5)
+        assert found["busy_s_a_day"] == pytest.approx(90.0, abs=0.1)
+
 
 class TestToy:
     """The fold that everybody does."""
@@ -82,14 +142,14 @@ class TestToy:
         """After both stages the accounts' sums are those of the rows, and repeats change nothing."""
         rows = list(orders(300, users=10))
         lines, accounts = MemoryStore(), MemoryStore()
-        overlay, outbox = Overlay(lines), Outbox()
-        session = ToyLines("orders", "l", "log").session(overlay, outbox)
+        transaction, collector = StateTransaction(lines), RecordCollector()
+        processor = ToyLines("orders", "l", "log").processor(transaction, collector)
         for number, row in enumerate([*rows, *rows]):
-            session.take(BenchRecord("orders", 0, number, 1, row.key, row.value))
-        session.finish()
-        work = Overlay(accounts)
-        second = ToyAccounts("log", "a").session(work, Outbox())
-        for number, out in enumerate(outbox.records):
+            processor.take(BenchRecord("orders", 0, number, 1, row.key, row.value))
+        processor.finish()
+        work = StateTransaction(accounts)
+        second = ToyAccounts("log", "a").processor(work, RecordCollector())
+        for number, out in enumerate(collector.records):
             second.take(BenchRecord("log", 0, number, 1, out.key, out.value))
         second.finish()
         sums = AccountSums()
@@ -111,8 +171,54 @@ class TestToy:
         assert (account.lines, account.events, account.rebate) == (1, 2, line.rebate)
 
 
+class TestPeers:
+    """Contenders that are not ours."""
+
+    @pytest.mark.parametrize("name", ["quix", "bytewax", "pathway"])
+    def test_a_peers_requirements_are_pinned_with_hashes(self, name: str) -> None:
+        """Each requirement that was asked for has one version, and every one has hashes."""
+        wanted = (
+            (HERE / name / "requirements.in").read_text(encoding="utf-8").split()[0].replace("[kafka]", "")
+        )
+        pinned = (HERE / name / "requirements.txt").read_text(encoding="utf-8")
+        assert f"{wanted} \\" in pinned
+        parts = [
+            part for part in pinned.replace("\\\n", "").splitlines() if part and not part.startswith(" ")
+        ]
+        assert parts
+        assert all("--hash=sha256:" in part for part in parts)
+
+    def test_the_documents_name_every_contender(self) -> None:
+        """The table of bench/README.md has each of them, and the row of latency only those that there are."""
+        page = (HERE / "README.md").read_text(encoding="utf-8")
+        for contender in EVERYBODY:
+            assert (
+                f"`{contender.name.removesuffix('-rocksdb').removesuffix('-life').removesuffix('-paid')}"
+                in page
+            )
+        assert set(PEERS) <= set(BY_NAME)
+
+    def test_what_is_taken_back_is_no_value(self) -> None:
+        """The old value of a change may stand behind the new one."""
+        old, new = b'{"events":1,"diff":-1}', b'{"events":2,"diff":1}'
+        assert latest([(b"u", new), (b"u", old), (b"v", None)]) == {b"u": new}
+
+
 class TestVerdicts:
     """What is said of figures."""
+
+    def test_latency_is_compared_with_each_commit_interval(self) -> None:
+        """Half of the other's is reached, more is not; without the other there is no verdict."""
+        figures = {
+            name: {"committed": {"p50_ms": ms, "p99_ms": ms}}
+            for name, ms in (("ours-toy", 40.0), ("streams-100ms", 80.0), ("streams-10ms", 30.0))
+        }
+        row = {"p50_ms": 1.0, "p99_ms": 1.0, "peers": figures}
+        found = {verdict["says"]: verdict["reached"] for verdict in targets.verdicts({"latency": row})}
+        assert found["p50_ms ours over streams-100ms"] is True
+        assert found["p99_ms ours over streams-10ms"] is False
+        del figures["streams-10ms"]
+        assert len(targets.verdicts({"latency": row})) == len(found) - 2
 
     def test_what_was_not_measured_gets_no_verdict(self) -> None:
         """A target needs both sides of its ratio."""
@@ -154,6 +260,20 @@ class TestPictures:
         """A figure below its bound stands there as such."""
         assert "**not reached**" in tables([result(ours_toy_rocksdb=1.0, quix=1.0)])
 
+    def test_a_figure_has_its_guarantee_beside_it(self) -> None:
+        """Who may count twice is told from who may not."""
+        page = tables([result(flink=1.0, bytewax=2.0)])
+        assert "| flink (`flink`) | exactly once | 1 |" in page
+        assert "| bytewax (`bytewax`) | at least once | 2 |" in page
+
+    def test_runs_of_other_contenders_stand_beside_each_other(self) -> None:
+        """Both are shown and named, and no ratio is of two runs."""
+        page = tables([result(quix=10_000.0), result(ours_toy_rocksdb=50_000.0)])
+        assert page.count("throughput (") == 2
+        assert "| 10,000 |" in page
+        assert "ours-toy-rocksdb over quix" not in page
+        assert "ours-toy-rocksdb over quix" in tables([result(quix=10_000.0, ours_toy_rocksdb=50_000.0)])
+
     def test_a_row_is_of_the_last_run_that_has_it(self) -> None:
         """Rows of several runs stand in one page, each with the run that it is from."""
         first, later = result(quix=123_456.0), result(quix=234_567.0)
@@ -162,7 +282,7 @@ class TestPictures:
         assert "234,567" in page
         assert "123,456" not in page
         assert "restore: commit" in page
-        assert "throughput: commit" in page
+        assert page.count("throughput (") == 1
 
 
 def test_what_a_benchmark_keeps_is_never_committed() -> None:

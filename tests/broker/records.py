@@ -7,7 +7,7 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
 
-from rebate_app.lane.clients import PatientAdmin, started
+from rebate_app.streams.kafka.clients import PatientAdmin, started
 
 CALL_SECONDS_MAX = 60
 

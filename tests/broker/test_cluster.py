@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from rebate_app.broker import BrokerError, LocalCluster, free_port
+from tests.broker.records import read, topics, write
+from tests.broker.stand_ins import DIES, eventually, java
 from tests.kafka_fixture import JARS_HOME, guarded
-
-from .records import read, topics, write
-from .stand_ins import DIES, eventually, java
 
 VALUES = [b"one", b"two"]
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rebate_app.broker import LocalKafka, free_port
-from rebate_app.broker.commands import broker
+from rebate_app.cli.broker_commands import broker
 from tests.kafka_fixture import CHECKOUT, JARS_HOME, guarded
 
 
@@ -32,8 +32,8 @@ class TestWithoutABroker:
     def test_status_as_json(self, tmp_path: Path) -> None:
         """One object that says the same."""
         done = run("status", "--json", "--data", str(tmp_path))
-        told = json.loads(done.stdout)
-        assert (told["running"], told["answering"], told["address"], told["pid"]) == (
+        document = json.loads(done.stdout)
+        assert (document["running"], document["answering"], document["address"], document["pid"]) == (
             False,
             False,
             None,
@@ -62,8 +62,8 @@ class TestWithoutABroker:
     def test_fetch_says_where_the_jars_are(self) -> None:
         """As text and as JSON; a second time it is quick and says the same."""
         text = run("fetch", "--jars", str(JARS_HOME)).stdout.strip()
-        told = json.loads(run("fetch", "--json", "--jars", str(JARS_HOME)).stdout)
-        assert told == {"jars": text}
+        document = json.loads(run("fetch", "--json", "--jars", str(JARS_HOME)).stdout)
+        assert document == {"jars": text}
 
     def test_help_has_examples(self) -> None:
         """Each command is shown as one would type it."""
@@ -77,7 +77,7 @@ def test_a_broker_from_start_to_stop(tmp_path: Path) -> None:
     """Start prints the address and leaves it running when the command has ended; stop ends it."""
 
     def rebate(*words: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "rebate_app.broker", *words, "--data", str(tmp_path)]
+        command = [sys.executable, "-m", "rebate_app.cli", "broker", *words, "--data", str(tmp_path)]
         done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
         return done.returncode, done.stdout
 
@@ -90,8 +90,8 @@ def test_a_broker_from_start_to_stop(tmp_path: Path) -> None:
         code, text = rebate("status")
         assert (code, text) == (0, f"running on {address} (pid {status.pid}), answers\n")
         code, text = rebate(*start, "--json")
-        told = json.loads(text)
-        assert (told["address"], told["pid"], told["started"]) == (address, status.pid, False)
+        document = json.loads(text)
+        assert (document["address"], document["pid"], document["started"]) == (address, status.pid, False)
         assert rebate("start", "--port", str(free_port()), "--jars", str(JARS_HOME))[0] == 69
         assert rebate("stop") == (0, "stopped\n")
         assert rebate("status") == (69, "not running\n")

@@ -15,9 +15,8 @@ from rebate_app.broker import BrokerBusyError, BrokerError, BrokerSetupError, Lo
 from rebate_app.broker.locks import held
 from rebate_app.broker.member import pid_file
 from rebate_app.broker.process import birth
+from tests.broker.stand_ins import DEAF, DIES, DIES_SILENTLY, eventually, is_alive, java
 from tests.kafka_fixture import CHECKOUT, JARS_HOME
-
-from .stand_ins import DEAF, DIES, DIES_SILENTLY, eventually, is_alive, java
 
 FEW_SECONDS = 1.0
 
@@ -134,7 +133,7 @@ class TestTakingTurns:
         """An interrupted `broker start` leaves no broker and no pid file behind."""
         home = java(tmp_path / "java")
         data = tmp_path / "data"
-        command = [sys.executable, "-m", "rebate_app.broker", "start", "--port", str(free_port())]
+        command = [sys.executable, "-m", "rebate_app.cli", "broker", "start", "--port", str(free_port())]
         starting = subprocess.Popen(
             [*command, "--data", str(data), "--jars", str(JARS_HOME)],
             cwd=CHECKOUT,

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from rebate_app.broker import BrokerBusyError, BrokerSetupError, ensure_jars, jars
+from tests.broker.stand_ins import program
 from tests.kafka_fixture import JARS_HOME
-
-from .stand_ins import program
 
 #: An mvn that notes that it ran, and copies the real jars to where it was told to.
 COPIES = """
@@ -56,11 +55,11 @@ class TestEnsureJars:
 
     def test_what_is_there_is_not_downloaded_again(self, maven: Path, runs: Path, tmp_path: Path) -> None:
         """The second call finds what the first one made; only the first says that it downloads."""
-        says: list[str] = []
-        first = ensure_jars(tmp_path / "home", progress=says.append)
-        assert ensure_jars(tmp_path / "home", progress=says.append) == first
+        messages: list[str] = []
+        first = ensure_jars(tmp_path / "home", progress=messages.append)
+        assert ensure_jars(tmp_path / "home", progress=messages.append) == first
         assert runs.read_text(encoding="utf-8") == "ran\n"
-        assert len(says) == 1
+        assert len(messages) == 1
 
     @pytest.mark.parametrize("damage", ["truncated", "missing", "stranger", "folder"])
     def test_a_broken_folder_is_repaired(self, maven: Path, libs: Path, tmp_path: Path, damage: str) -> None:

@@ -9,8 +9,7 @@ import pytest
 
 from rebate_app.broker import BrokerSetupError
 from rebate_app.broker.java import APT_PACKAGES, find_java, find_maven, java_version
-
-from .stand_ins import java, program
+from tests.broker.stand_ins import java, program
 
 APT = """
 import pathlib, sys
@@ -96,9 +95,9 @@ class TestInstall:
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         assert find_java() == path / "java"
         assert find_maven() == path / "mvn"
-        asked = apt.read_text(encoding="utf-8").splitlines()
-        assert [line.split()[0] for line in asked] == ["update", "install"]
-        assert asked[1].endswith(" ".join(APT_PACKAGES))
+        commands = apt.read_text(encoding="utf-8").splitlines()
+        assert [line.split()[0] for line in commands] == ["update", "install"]
+        assert commands[1].endswith(" ".join(APT_PACKAGES))
         out, err = capsys.readouterr()
         assert (out, err) == ("", "Installing maven and default-jre-headless ...\n")
 

@@ -12,10 +12,9 @@ import pytest
 
 from rebate_app.broker import BrokerError, LocalKafka, free_port
 from rebate_app.broker.probe import ask
+from tests.broker.records import read, topics, write
+from tests.broker.stand_ins import eventually, is_alive
 from tests.kafka_fixture import JARS_HOME, guarded, start_on_a_free_port
-
-from .records import read, topics, write
-from .stand_ins import eventually, is_alive
 
 VALUES = [b"one", b"two", b"three"]
 

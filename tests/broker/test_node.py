@@ -27,16 +27,18 @@ class TestServerProperties:
 
     def test_one_node_has_one_replica_of_everything(self) -> None:
         """Else nothing could be written at all."""
-        told = settings(1)
-        assert {told[name] for name in told if "replica" in name or "min.isr" in name} == {"1"}
-        assert told["controller.quorum.voters"] == "1@127.0.0.1:21001"
+        properties = settings(1)
+        assert {properties[name] for name in properties if "replica" in name or "min.isr" in name} == {"1"}
+        assert properties["controller.quorum.voters"] == "1@127.0.0.1:21001"
 
     def test_three_nodes_lose_one_and_go_on(self) -> None:
         """Three replicas, two of them in sync, for the broker's own topics too; all vote."""
-        told = settings(3)
-        assert told["default.replication.factor"] == told["offsets.topic.replication.factor"] == "3"
-        assert told["min.insync.replicas"] == told["transaction.state.log.min.isr"] == "2"
-        assert told["controller.quorum.voters"].count("@") == 3
+        properties = settings(3)
+        assert (
+            properties["default.replication.factor"] == properties["offsets.topic.replication.factor"] == "3"
+        )
+        assert properties["min.insync.replicas"] == properties["transaction.state.log.min.isr"] == "2"
+        assert properties["controller.quorum.voters"].count("@") == 3
 
     def test_topics_are_never_made_by_accident(self) -> None:
         """A misspelt name is an error and not a new topic."""

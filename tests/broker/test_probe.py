@@ -12,7 +12,7 @@ import pytest
 
 from rebate_app.broker import free_port
 from rebate_app.broker.member import answers
-from rebate_app.broker.probe import API_VERSIONS, METADATA, Answer, ask
+from rebate_app.broker.probe import API_VERSIONS, METADATA, ProbeAnswer, ask
 
 
 def frame(correlation: int, body: bytes) -> bytes:
@@ -57,7 +57,7 @@ class TestAsk:
     def test_the_cluster_and_its_brokers_are_read(self) -> None:
         """Id of the cluster, ids of the brokers that serve; a missing rack is no obstacle."""
         with server(VERSIONS, frame(METADATA, BROKER_SEVEN)) as port:
-            assert ask(port) == Answer(cluster_id="here", brokers=(7,))
+            assert ask(port) == ProbeAnswer(cluster_id="here", brokers=(7,))
 
     @pytest.mark.parametrize(
         "reply",

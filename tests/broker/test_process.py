@@ -11,8 +11,7 @@ import pytest
 
 from rebate_app.broker import process
 from rebate_app.broker.process import Running, birth, end, read_pid_file, spawn, write_pid_file
-
-from .stand_ins import eventually, program
+from tests.broker.stand_ins import eventually, program
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(120)"]
 

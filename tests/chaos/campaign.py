@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import random
 import threading
-import time
 from collections import Counter
-from typing import Any
 
 from rebate_app.broker import BrokerError, LocalKafka
+from tests.chaos.checking import check_everything
+from tests.chaos.conftest import SESSION_S
+from tests.chaos.importing import Importing
 from tests.oracle import make_feed, shuffle_with_repeats
 from tests.rig.system import System, Worker
 from tests.rig.waiting import wait_for
 
-from .checking import check_everything
-from .conftest import SESSION_S
-
 WORKERS_MAX = 3
-PART_FACTS = 3
-BURSTS = 3  # quick ones, so that a partition has a chunk waiting while another is being committed
 PAUSE_S = (0.2, 1.5)
 FROZEN_S = (SESSION_S + 1.0, SESSION_S + 4.0)
 FAULTS = (*["kill"] * 4, *["freeze"] * 2, "stop", "join", "broker-stop", "broker-kill")
@@ -40,10 +36,8 @@ class Campaign:
         self._rng = rng
         self._feed = make_feed(rng, lines, users)
         self._orders = shuffle_with_repeats(rng, self._feed.orders)
-        self._sent: list[dict[str, Any]] = []
+        self._importing = Importing(system, self._orders, rng, TAKE_OVER_SECONDS_MAX)
         self._pause = threading.Event()
-        self._enough = threading.Event()
-        self._rng_import = random.Random(rng.random())  # a thread of its own must not draw from ours
         self._alive: list[Worker] = []
         self._number = 0
         self.counts: Counter[str] = Counter()
@@ -57,18 +51,13 @@ class Campaign:
         """Do so many faults while facts arrive; then everything has to be right."""
         self._system.send_users([document for document, _ in self._feed.users])
         self._join()
-        importer = threading.Thread(target=self._import)
-        importer.start()
-        try:
+        with self._importing:
             while self.counts.total() < faults:
                 self._do(self._rng.choice(FAULTS))
-        finally:
-            self._enough.set()
-            importer.join()
         for worker in self._alive:
             worker.wait_ready(TAKE_OVER_SECONDS_MAX)
         self._system.wait_idle()
-        check_everything(self._system, self._alive, self._feed, self._sent, self._rng)
+        check_everything(self._system, self._alive, self._feed, self._importing.sent, self._rng)
         return self.counts
 
     def _do(self, fault: str) -> None:
@@ -76,36 +65,10 @@ class Campaign:
         if not getattr(self, "_" + fault.replace("-", "_"))():
             return
         self.counts[fault] += 1
-        sent, alive = len(self._sent), len(self._alive)
+        sent, alive = len(self._importing.sent), len(self._alive)
         print(f"fault {self.counts.total()}: {fault}, {alive} workers, {sent} facts acknowledged", flush=True)
         self._wait(*PAUSE_S)
         self._bring_back()
-
-    def _import(self) -> None:
-        """Send facts in small parts until the faults are over, then what is left; after the end again."""
-        position = 0
-        while not self._enough.is_set() or position < len(self._orders):
-            part = self._orders[position : position + PART_FACTS]
-            self._send(part)
-            self._sent += part
-            position += PART_FACTS
-            if position >= len(self._orders) and not self._enough.is_set():
-                self._rng_import.shuffle(self._orders)
-                position = 0  # networks report everything again and again
-            if self._enough.is_set():
-                continue
-            if position % (PART_FACTS * BURSTS) == 0:
-                self._enough.wait(self._rng_import.uniform(0.05, 0.4))
-
-    def _send(self, part: list[dict[str, Any]]) -> None:
-        deadline = time.monotonic() + TAKE_OVER_SECONDS_MAX
-        while True:
-            try:
-                return self._system.send_orders(part)
-            except Exception:
-                if time.monotonic() > deadline:
-                    raise
-                self._pause.wait(0.5)
 
     def _wait(self, low: float, high: float) -> None:
         self._pause.wait(self._rng.uniform(low, high))

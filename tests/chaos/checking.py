@@ -10,28 +10,28 @@ from typing import Any
 
 from rebate_app.wire.internal import is_internal
 from tests.e2e.test_kill import ask_balance
-from tests.failures.sending import id_of, letters
 from tests.oracle import Feed, Oracle
 from tests.rig.system import System, Worker
 from tests.rig.waiting import wait_for
+from tests.streams.failures.sending import id_of, letters
 
 CURRENT_SECONDS_MAX = 60.0
 
 
 def current_balances(worker: Worker, users: list[str], at: datetime) -> dict[str, Any]:
     """Return what the worker answers as current; what it marks as stale, or cannot say, is asked again."""
-    told: dict[str, Any] = {}
+    balances: dict[str, Any] = {}
 
     def all_current() -> bool:
         for user in users:
-            if user not in told:
+            if user not in balances:
                 body = ask_balance(worker, user, at)
                 if body is not None:
-                    told[user] = body
-        return len(told) == len(users)
+                    balances[user] = body
+        return len(balances) == len(users)
 
     wait_for(all_current, CURRENT_SECONDS_MAX, f"current answers of {worker.url}")
-    return told
+    return balances
 
 
 def check_everything(
@@ -43,8 +43,8 @@ def check_everything(
     users = sorted(oracle.users())
     right = {user: oracle.balance(user, at) for user in users}
     for worker in workers:
-        told = current_balances(worker, users, at)
-        wrong = {user: (told[user], right[user]) for user in users if told[user] != right[user]}
+        balances = current_balances(worker, users, at)
+        wrong = {user: (balances[user], right[user]) for user in users if balances[user] != right[user]}
         assert not wrong, json.dumps(wrong, indent=1, default=str)[:3000]
     audited = system.command("audit", "--json", url=workers[0].url)
     assert audited.returncode == 0, audited.stdout + audited.stderr
@@ -55,9 +55,9 @@ def check_everything(
 
 
 def sent_twice(system: System) -> dict[Any, int]:
-    """Return what stands more than once on a log downstream, found without any of the audit's code.
+    """Return what is more than once on a log downstream, found without any of the audit's code.
 
-    A target says the offset of the record that caused it, and a dead letter where its record stands: so
+    A target names the offset of the record that caused it, and a dead letter the place of its record: so
     the fold never sends two that are the same.
     """
     messages = [record for record in system.read(system.topics.user_log) if is_internal(record.value)]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from rebate_app.broker import LocalKafka
-from tests.kafka_fixture import guarded, start_on_a_free_port
+from rebate_app.broker import LocalCluster, LocalKafka
+from tests.broker.test_cluster import three_ports
+from tests.kafka_fixture import JARS_HOME, guarded, start_on_a_free_port
 
 FULL = os.environ.get("REBATE_CHAOS") == "full"
 ROUNDS = int(os.environ.get("ROUNDS", "0"))
@@ -30,3 +33,12 @@ def chaos_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka
             yield broker
         finally:
             broker.stop()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
+    """Give three nodes that end with the test."""
+    with ExitStack() as ends:
+        for number in (1, 2, 3):
+            ends.enter_context(guarded(tmp_path / "nodes" / f"node-{number}"))
+        yield ends.enter_context(LocalCluster(tmp_path / "nodes", three_ports(), jars_home=JARS_HOME))

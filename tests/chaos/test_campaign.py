@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from rebate_app.broker import LocalKafka
+from tests.chaos.campaign import Campaign
+from tests.chaos.conftest import FAST, FULL, ROUNDS
 from tests.conftest import SEED
 from tests.rig.system import System
-
-from .campaign import Campaign
-from .conftest import FAST, FULL, ROUNDS
 
 FAULTS = 10 if not FULL else 30
 LINES, USERS = 60 if not FULL else 200, 15

@@ -1,4 +1,7 @@
-"""Three nodes: the leader is killed under load, and too few replicas are in sync (engine.md 3, row 11)."""
+"""Three nodes: the leader is killed under load, and too few replicas are in sync.
+
+See docs/spec/exactness.md#crash-points, row 11.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,20 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
 import pytest
 
 from rebate_app.broker import LocalCluster
-from rebate_app.lane.clients import PatientAdmin, started
 from rebate_app.settings import EXIT_TRY_AGAIN
-from tests.broker.test_cluster import three_ports
+from rebate_app.streams.kafka.clients import PatientAdmin, started
+from tests.chaos.checking import sent_twice
+from tests.chaos.conftest import FULL
 from tests.e2e.conftest import RULES
 from tests.e2e.test_workers import SHARE, order
-from tests.kafka_fixture import JARS_HOME, guarded
 from tests.rig.system import System, Worker, ask
 from tests.rig.waiting import wait_for
-
-from .checking import sent_twice
-from .conftest import FULL
 
 PARTS, PART = 40, 10
 SECONDS_MAX = 120.0
@@ -42,22 +40,13 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
-    """Give three nodes that end with the test."""
-    with ExitStack() as ends:
-        for number in (1, 2, 3):
-            ends.enter_context(guarded(tmp_path / "nodes" / f"node-{number}"))
-        yield ends.enter_context(LocalCluster(tmp_path / "nodes", three_ports(), jars_home=JARS_HOME))
-
-
 def leader_of(cluster: LocalCluster, topic: str) -> int:
     """Return the node that leads partition 0."""
 
     async def look() -> int:
         async with started(PatientAdmin(bootstrap_servers=cluster.address)) as admin:
-            (told,) = await admin.describe_topics([topic])
-            return next(int(each["leader"]) for each in told["partitions"] if each["partition"] == 0)
+            (described,) = await admin.describe_topics([topic])
+            return next(int(each["leader"]) for each in described["partitions"] if each["partition"] == 0)
 
     return asyncio.run(look())
 
@@ -72,8 +61,8 @@ def check(system: System, worker: Worker, users: int) -> None:
     """All is there, once, and as an independent reading has it."""
     system.wait_idle()
     worker.wait_ready()
-    asked = [ask(f"{worker.url}/v1/users/u{number}/balance").body for number in range(0, users, 13)]
-    assert [body["estimated"] for body in asked] == [SHARE] * len(asked)
+    answers = [ask(f"{worker.url}/v1/users/u{number}/balance").body for number in range(0, users, 13)]
+    assert [body["estimated"] for body in answers] == [SHARE] * len(answers)
     audited = system.command("audit", "--json", url=worker.url)
     assert audited.returncode == 0, audited.stdout + audited.stderr
     assert sent_twice(system) == {}
@@ -108,7 +97,7 @@ class Importing:
 
 
 def _waits(worker: Worker) -> bool:
-    """Whether it has met the trouble, at a chunk or at the end of what the last worker left open."""
+    """Whether it has met the trouble, at a batch or at the end of what the last worker left open."""
     log = worker.log_text()
     return "begins again at the fence" in log or "cannot open yet" in log
 
@@ -125,7 +114,7 @@ def test_a_cluster_loses_nodes(cluster: LocalCluster, topic_prefix: str, tmp_pat
         worker.wait_ready()
         with Importing(two) as importing:
             wait_for(lambda: importing.users >= PART * PARTS, SECONDS_MAX, "an import that is under way")
-            gone = leader_of(cluster, two.topics.accounts_changelog)
+            gone = leader_of(cluster, two.topics.accounts.changelog)
             kill(cluster, gone)
             before = importing.users
             wait_for(lambda: importing.users >= before + PART * PARTS, SECONDS_MAX, "it goes on without")

@@ -1,4 +1,7 @@
-"""Every crash point of engine.md 3 on purpose: kill -9 there, and frozen there until another took over."""
+"""Every crash point on purpose: kill -9 there, and frozen there until another took over.
+
+See docs/spec/exactness.md#crash-points.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,13 @@ from typing import Any
 import pytest
 
 from rebate_app.broker import LocalKafka
+from tests.chaos.checking import check_everything
+from tests.chaos.conftest import FAST, FULL
 from tests.conftest import SEED
 from tests.oracle import make_feed, shuffle_with_repeats
 from tests.rig.faults import POINTS
 from tests.rig.system import System, Worker
 from tests.rig.waiting import wait_for
-
-from .checking import check_everything
-from .conftest import FAST, FULL
 
 LINES, USERS = 20, 8
 AT_START = ("initialised-one", "fenced", "restoring")

@@ -11,17 +11,16 @@ from typing import Any, Self
 import pytest
 
 from rebate_app.broker import LocalKafka
+from tests.chaos.conftest import FAST, FULL
 from tests.conftest import SEED
 from tests.e2e.conftest import RULES
 from tests.e2e.test_workers import SHARE, USERS, order, owned
 from tests.rig.system import System, Worker, ask
 from tests.rig.waiting import wait_for
 
-from .conftest import FAST, FULL
-
 WAKES = 20 if FULL else 2
 ASK_EVERY_S = 0.05
-ASKED_FOR_S = 3.0
+LOAD_SECONDS = 3.0
 
 pytestmark = pytest.mark.chaos
 
@@ -86,7 +85,7 @@ def test_no_old_balance_is_shown_as_current(
             expected = SHARE * (wake + 1)
             with Asker(sleeper, expected) as asker:
                 sleeper.signal(18)  # SIGCONT, with requests waiting in its sockets
-                _wait_until(time.monotonic() + ASKED_FOR_S)
+                _wait_until(time.monotonic() + LOAD_SECONDS)
             assert asker.old == []
             sleeper.wait_ready()
             _wait_owned(60, (sleeper, 2), (other, 2))

@@ -11,13 +11,12 @@ from typing import Any, Self
 import pytest
 
 from rebate_app.broker import LocalKafka
+from tests.chaos.checking import sent_twice
+from tests.chaos.conftest import FULL
 from tests.e2e.conftest import RULES
 from tests.e2e.test_workers import SHARE, USERS, order, owned
 from tests.rig.system import System, Worker, ask
 from tests.rig.waiting import wait_for
-
-from .checking import sent_twice
-from .conftest import FULL
 
 HAND_OVER_SECONDS_MAX = 60.0
 DEFAULT_SESSION_S = 10
@@ -25,12 +24,14 @@ DEFAULT_SESSION_S = 10
 ANSWERED_AGAIN_SECONDS_MAX = {DEFAULT_SESSION_S: 20.0, 3: 12.0} if FULL else {DEFAULT_SESSION_S: 40.0}
 PARTITIONS = 4  # of each of two stages
 LOAD = 20
+LOAD_EVERY_S = 0.1
+ASK_EVERY_S = 0.01  # asked without a pause, three workers would leave no processor to the brokers
 
 pytestmark = pytest.mark.chaos
 
 
 class Load:
-    """Orders for other users, without a pause, until the block ends."""
+    """Orders for other users, every LOAD_EVERY_S, until the block ends."""
 
     def __init__(self, system: System) -> None:
         self.sent = 0
@@ -42,6 +43,7 @@ class Load:
         while not self._enough.is_set():
             self._system.send_orders(order(f"other-{self.sent + number}") for number in range(LOAD))
             self.sent += LOAD
+            self._enough.wait(LOAD_EVERY_S)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -52,7 +54,7 @@ class Load:
         self._thread.join()
 
 
-class Asking:
+class Readers:
     """Asks every worker for the same users again and again; `wrong` is whatever may never be answered."""
 
     def __init__(self) -> None:
@@ -79,6 +81,7 @@ class Asking:
                 if end.is_set():
                     return
                 self._note(user, answer.status, answer.body, "Retry-After" in answer.headers)
+                end.wait(ASK_EVERY_S)
 
     def _note(self, user: str, status: int, body: Any, announced: bool) -> None:
         if status == 200 and body["estimated"] == SHARE:
@@ -138,24 +141,24 @@ def test_workers_come_and_go(
         first = system.start_worker()
         first.wait_ready()
         system.wait_idle()
-        with Load(system), Asking() as asking:
-            asking.add(first)
+        with Load(system), Readers() as readers:
+            readers.add(first)
             second = system.start_worker()
             share_out(first, second)
-            asking.add(second)
+            readers.add(second)
             third = system.start_worker()
             share_out(first, second, third)
-            asking.add(third)
-            asking.leave_out(second)
+            readers.add(third)
+            readers.leave_out(second)
             assert second.stop() == 0
             share_out(first, third)
-            asking.leave_out(third)
+            readers.leave_out(third)
             third.kill()
             seconds = seconds_until_answered(first)
-        print(f"session {session_s} s: answered again {seconds:.1f} s after kill -9; {dict(asking.answers)}")
-        assert asking.wrong == []
+        print(f"session {session_s} s: answered again {seconds:.1f} s after kill -9; {dict(readers.answers)}")
+        assert readers.wrong == []
         assert seconds < ANSWERED_AGAIN_SECONDS_MAX[session_s]
-        assert asking.answers["current"] > 0
+        assert readers.answers["current"] > 0
         system.wait_idle()
         assert system.command("audit", url=first.url).returncode == 0
         assert sent_twice(system) == {}

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from click.testing import CliRunner
 
 from rebate_app.cli.root import rebate
-from rebate_app.lane.clients import started
-from rebate_app.lane.connection import client_options
 from rebate_app.settings import Settings, load_settings
+from rebate_app.streams.kafka.clients import started
+from rebate_app.streams.kafka.connection import client_options
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,9 @@ class Outcome:
         return json.loads(self.stdout)
 
 
-def run(*arguments: str) -> Outcome:
+def run(*arguments: str, stdin: str | None = None) -> Outcome:
     """Run `rebate` with arguments in this process; an exception that leaves it fails the test."""
-    result = CliRunner(catch_exceptions=False).invoke(rebate, arguments)
+    result = CliRunner(catch_exceptions=False).invoke(rebate, arguments, input=stdin)
     return Outcome(result.exit_code, result.stdout, result.stderr)
 
 
@@ -64,6 +68,30 @@ def read_all(settings: Settings, topic: str) -> list[tuple[bytes, Any]]:
         return [(record.key, json.loads(record.value)) for record in found]
 
     return asyncio.run(read())
+
+
+@contextmanager
+def answering(documents: Mapping[str, Any]) -> Iterator[str]:
+    """Give the URL of a server that has one JSON document per path, for what no single worker can be in."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = documents.get(urlsplit(self.path).path)
+            body = json.dumps({} if found is None else found).encode()
+            self.send_response(404 if found is None else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
 
 
 def lines(*documents: dict[str, Any] | str) -> str:

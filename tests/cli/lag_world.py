@@ -8,24 +8,29 @@ committed some time later, or much later, with the number of ids that still move
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from rebate_app.cli.lag import Committed, Found
+from rebate_app.cli.lag import Committed, SpanContent
 
 ORDERS = "order_topic"
 USERS = "rebate-user-log"
 PARTITIONS = 3
 STEPS_MAX = 4
+MISPLACED = 0.4  # of what clients send
 
 
 @dataclass
 class Item:
-    """One entry of a log: `hops` further messages follow it, one after the other; None: a marker."""
+    """One entry of a log: `hops` further messages follow it, one after the other; None: a marker.
+
+    A misplaced entry only has its copy follow, in its own topic.
+    """
 
     hops: int | None
     lines: int = 0  # of a binding or a cursor: lines to be moved one at a time
     binds: bool = False
     cursor: bool = False
+    misplaced: bool = False
 
 
 @dataclass
@@ -50,9 +55,12 @@ class World:
         self._open: list[tuple[Partition, int, list[tuple[Partition, Item]]]] = []
         for _ in range(orders):
             # An order reaches an id, the buyer, an inviter and the inviter's inviter.
-            self._append(self._some(ORDERS), Item(hops=4))
+            misplaced = self._random.random() < MISPLACED
+            self._append(self._some(ORDERS), Item(hops=4, misplaced=misplaced))
         for _ in range(binds):
-            self._append(self._some(USERS), Item(hops=0, lines=self._random.randint(0, 6), binds=True))
+            lines, misplaced = self._random.randint(0, 6), self._random.random() < MISPLACED
+            bind = Item(hops=0, lines=lines, binds=True, misplaced=misplaced)
+            self._append(self._some(USERS), bind)
 
     def everything_processed(self) -> bool:
         """Return whether no log has a record that the worker has not processed."""
@@ -68,6 +76,11 @@ class World:
         self._go_on()
         return {number: len(partition.items) for number, partition in self.logs[topic].items()}
 
+    async def stable_ends(self, topic: str) -> dict[int, int]:
+        """Return the last stable offsets."""
+        self._go_on()
+        return {number: partition.stable for number, partition in self.logs[topic].items()}
+
     async def committed(self, topic: str) -> dict[int, Committed]:
         """Return what the group has committed."""
         self._go_on()
@@ -75,7 +88,7 @@ class World:
 
     async def find(
         self, topic: str, spans: dict[int, tuple[int, int]], *, first_only: bool
-    ) -> dict[int, Found]:
+    ) -> dict[int, SpanContent]:
         """Read up to the last stable offset."""
         self._go_on()
         found = {}
@@ -83,7 +96,7 @@ class World:
             partition = self.logs[topic][number]
             until = min(end, partition.stable)
             records = sum(item.hops is not None for item in partition.items[start:until])
-            found[number] = Found(min(records, 1) if first_only else records, until == end, end - until)
+            found[number] = SpanContent(min(records, 1) if first_only else records, until == end, end - until)
         return found
 
     def _some(self, topic: str) -> Partition:
@@ -94,7 +107,7 @@ class World:
         partition.stable = self._first_unstable(partition)
 
     def _settle_stable(self) -> None:
-        for partition in self.logs[USERS].values():
+        for partition in [*self.logs[ORDERS].values(), *self.logs[USERS].values()]:
             partition.stable = self._first_unstable(partition)
 
     def _first_unstable(self, partition: Partition) -> int:
@@ -124,6 +137,8 @@ class World:
 
     def _following(self, partition: Partition, item: Item) -> list[tuple[Partition, Item]]:
         assert item.hops is not None
+        if item.misplaced:
+            return [(self._some(USERS if item.binds else ORDERS), replace(item, misplaced=False))]
         sent = [(self._some(USERS), Item(item.hops - 1))] if item.hops else []
         if item.lines:
             # A line goes to its new owner, whose inviters follow, and a cursor to the id itself.
@@ -138,7 +153,7 @@ class World:
         partition, position, sent = self._open.pop(self._random.randrange(len(self._open)))
         item = partition.items[position - 1]
         partition.position = position
-        if item.binds and item.lines:
+        if item.binds and item.lines and not item.misplaced:
             partition.unfinished += 1
         if item.cursor and not item.lines:
             partition.unfinished -= 1

@@ -12,15 +12,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from rebate_app.cli import show
-from rebate_app.cli.dlq_work import source_of
+from rebate_app.cli import terminal as show
+from rebate_app.cli.dlq_actions import source_of
 from rebate_app.cli.exits import guarded
-from rebate_app.cli.import_commands import NETWORKS
 from rebate_app.cli.root import rebate
+from rebate_app.networks import file_formats
 from rebate_app.settings import load_settings
-from rebate_app.wire import importing
-
-from .cases import run
+from tests.cli.cases import run
 
 REBATE = Path(sys.executable).with_name("rebate")
 
@@ -56,9 +54,16 @@ class TestHelp:
         listed = run("--help").stdout
         assert all(name in listed for name in rebate.commands)
 
-    def test_the_networks_are_those_that_can_be_read(self) -> None:
-        """The choice of --network is kept apart from the adapters for a quick --help, never for long."""
-        assert set(NETWORKS) == set(importing.NETWORKS)
+    def test_help_lists_every_format_and_loads_no_adapter(self) -> None:
+        """`--network` offers the rows of the table of networks; their adapters are loaded by the import."""
+        code = (
+            "import sys; from rebate_app.cli.root import rebate\n"
+            "rebate(['orders', 'import', '--help'], standalone_mode=False)\n"
+            "print([name for name in sys.modules if name.startswith('rebate_app.wire.networks')])"
+        )
+        lines = subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()
+        assert f"[{'|'.join(file_formats())}]" in "".join(line.strip() for line in lines)
+        assert lines[-1] == "[]"
 
 
 class TestUsage:
@@ -107,10 +112,10 @@ class TestLastDefence:
     """What happens when something happens that nobody thought of."""
 
     @pytest.mark.parametrize(
-        ("error", "code", "says"),
+        ("error", "code", "message"),
         [(KeyError("x"), 70, "KeyError at test_command_line.py:"), (KeyboardInterrupt(), 130, "Interrupted")],
     )
-    def test_it_is_one_line_with_the_place(self, error: BaseException, code: int, says: str) -> None:
+    def test_it_is_one_line_with_the_place(self, error: BaseException, code: int, message: str) -> None:
         """A bug of ours is 70 and says where; Ctrl-C is 130 and says so."""
 
         @click.command()
@@ -120,7 +125,7 @@ class TestLastDefence:
 
         result = CliRunner(catch_exceptions=False).invoke(bad)
         assert (result.exit_code, result.stdout) == (code, "")
-        assert says in result.stderr
+        assert message in result.stderr
         assert result.stderr.count("\n") == 1
 
 
@@ -146,14 +151,14 @@ class TestProgress:
 
     def test_without_a_terminal_there_is_none(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Logs of scripts hold results and errors, no moving lines."""
-        with show.progress("Importing") as tell:
-            tell(1, "rows read")
+        with show.progress("Importing") as report:
+            report(1, "rows read")
         assert capsys.readouterr() == ("", "")
 
     def test_at_a_terminal_it_is_on_stderr_and_says_how_far_it_is(self) -> None:
         """Rows and rate are shown while it works; NO_COLOR takes the colours away."""
         code = (
-            "import time; from rebate_app.cli.show import progress\n"
+            "import time; from rebate_app.cli.terminal import progress\n"
             "with progress('Importing') as tell:\n"
             "    for rows in range(5): tell(rows * 1000, 'rows read'); time.sleep(0.15)\n"
         )

@@ -18,21 +18,23 @@ from typing import Any, Self
 import pytest
 
 from rebate_app.broker import BrokerStatus, LocalKafka, free_port
-from rebate_app.cli.show import yuan
+from rebate_app.cli.terminal import money
+from tests.cli.walkthrough import BUCKETS, CHECKOUT, USERS, oracle
 from tests.rig.waiting import wait_for
-
-from .walkthrough import BUCKETS, CHECKOUT, USERS, oracle
 
 READY_SECONDS_MAX = 120.0
 END_SECONDS_MAX = 45.0
-READY_SAYS = "Ctrl-C ends it"
+DEMO = (sys.executable, "-m", "rebate_app.cli.demo")
+READY_TEXT = "Ctrl-C ends it"
+STATES = ("review", "approved", "sending", "paid")
 
 
 class Demo:
     """`make run` as a process, with a data folder and ports of its own."""
 
-    def __init__(self, datadir: Path, *, broker: str | None = None) -> None:
+    def __init__(self, datadir: Path, *, broker: str | None = None, arguments: tuple[str, ...] = ()) -> None:
         self.datadir = datadir
+        self.arguments = arguments
         self.web_port = free_port()
         self.broker_port = free_port()
         self.lines: list[str] = []
@@ -48,7 +50,14 @@ class Demo:
     def start(self) -> Self:
         """Start it; what it says is kept."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "rebate_app.cli.demo", "--broker-port", str(self.broker_port)],
+            [
+                sys.executable,
+                "-m",
+                "rebate_app.cli.demo",
+                "--broker-port",
+                str(self.broker_port),
+                *self.arguments,
+            ],
             cwd=CHECKOUT,
             env=self._environment,
             stdout=subprocess.PIPE,
@@ -61,30 +70,30 @@ class Demo:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        with self.process.stdout as said:
-            for line in said:
+        with self.process.stdout as output:
+            for line in output:
                 self.lines.append(line.rstrip("\n"))
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """Return all that it has said."""
         return "\n".join(self.lines)
 
     def wait_ready(self) -> None:
         """Return when the balances are printed."""
-        self.wait_for(lambda: READY_SAYS in self.said, "the balances are printed")
+        self.wait_for(lambda: READY_TEXT in self.output, "the balances are printed")
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         """Return when that is so; a demo that ends before it fails the test, with all that it said."""
 
-        def told() -> bool:
+        def is_shown() -> bool:
             assert self.process.poll() is None, "it has ended"
             return condition()
 
         try:
-            wait_for(told, READY_SECONDS_MAX, what)
+            wait_for(is_shown, READY_SECONDS_MAX, what)
         except AssertionError as error:
-            error.add_note(self.said)
+            error.add_note(self.output)
             raise
 
     def end(self, number: signal.Signals) -> int:
@@ -110,6 +119,13 @@ class Demo:
         command = ["pgrep", "-P", str(self.process.pid), "-f", "faust -A rebate_app worker"]
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
+    def simulator_pids(self) -> list[int]:
+        """Return the process ids of its simulators."""
+        command = ["pgrep", "-P", str(self.process.pid), "-f", "examples.simulators"]
+        return list(
+            map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+        )
+
     def kafka(self) -> BrokerStatus:
         """Look at its broker."""
         return LocalKafka(self.datadir / "broker", self.broker_port).status()
@@ -128,7 +144,7 @@ def expected_balances() -> dict[str, dict[str, str]]:
     """Return what the oracle has for everybody now."""
     judge, now = oracle(), datetime.now(UTC)
     balances = {user: judge.balance(user, now) for user in USERS}
-    return {user: {name: yuan(balance[name]) for name in BUCKETS} for user, balance in balances.items()}
+    return {user: {name: money(balance[name]) for name in BUCKETS} for user, balance in balances.items()}
 
 
 @pytest.fixture
@@ -148,15 +164,15 @@ class TestWithItsOwnBroker:
     def test_balances_the_same_again_and_nothing_left(self, demos: list[Demo], tmp_path: Path) -> None:
         """Table and HTTP have what the oracle has; the second run imports nothing; both leave no process."""
         demo = Demo(tmp_path)
-        for number, says in ((signal.SIGINT, "Imported"), (signal.SIGTERM, "nothing is imported")):
+        for number, expected in ((signal.SIGINT, "Imported"), (signal.SIGTERM, "nothing is imported")):
             demo.lines.clear()
             demos.append(demo.start())
             demo.wait_ready()
-            assert says in demo.said
+            assert expected in demo.output
             assert demo.balances() == expected_balances()
             assert len(demo.ask("/v1/attributions?unbound=true")["items"]) == 1
             assert demo.end(number) == 0
-            assert demo.nothing_is_left(), demo.said
+            assert demo.nothing_is_left(), demo.output
 
     def test_killed_it_leaves_no_process_and_loses_nothing(self, demos: list[Demo], tmp_path: Path) -> None:
         """Killed while it works: worker and broker are ended for it, and the next run is right."""
@@ -177,8 +193,8 @@ class TestWithItsOwnBroker:
         demos.append(demo.start())
         demo.wait_for(lambda: demo.kafka().running, "its broker has a process")
         assert demo.end(signal.SIGTERM) == 0
-        assert demo.nothing_is_left(), demo.said
-        assert "Traceback" not in demo.said
+        assert demo.nothing_is_left(), demo.output
+        assert "Traceback" not in demo.output
 
 
 @pytest.mark.kafka
@@ -192,7 +208,7 @@ class TestWithAGivenBroker:
         demo = Demo(tmp_path, broker=kafka)
         demos.append(demo.start())
         demo.wait_ready()
-        assert "Apache Kafka" not in demo.said
+        assert "Apache Kafka" not in demo.output
         assert demo.balances() == expected_balances()
         assert demo.end(signal.SIGINT) == 0
         assert _answers(int(kafka.rpartition(":")[2]))
@@ -208,9 +224,46 @@ class TestWithAGivenBroker:
         os.kill(demo.worker_pid(), signal.SIGKILL)
         assert demo.process.wait(END_SECONDS_MAX) == 70
         demo._reader.join(END_SECONDS_MAX)
-        assert "The worker was killed by signal 9." in demo.said
-        assert str(tmp_path / "worker.log") in demo.said
-        assert "Traceback" not in demo.said
+        assert "The worker was killed by signal 9." in demo.output
+        assert str(tmp_path / "worker.log") in demo.output
+        assert "Traceback" not in demo.output
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.kafka
+class TestTour:
+    """the tour of `make run`: a simulated network and payment service."""
+
+    def test_from_a_fetched_order_to_a_paid_withdrawal(
+        self, demos: list[Demo], tmp_path: Path, kafka: str, topic_prefix: str
+    ) -> None:
+        """Everything that `make run` shows, then orders and a payment; again; and no process is left."""
+        demo = Demo(tmp_path, broker=kafka, arguments=("--tour",))
+        for number in (signal.SIGINT, signal.SIGKILL):
+            demo.lines.clear()
+            demos.append(demo.start())
+            demo.wait_ready()
+            assert demo.balances() == expected_balances()
+            assert "nothing was tried against real ones" in demo.output
+            states = [words[1] for words in map(str.split, demo.lines) if words and words[0].startswith("20")]
+            assert [state for state in states if state != "requested"] == list(STATES)
+            newest = demo.ask("/v1/users/visitor/withdrawals?limit=1")["items"][0]
+            assert (newest["state"], newest["amount"], newest["net"]) == ("paid", 2_000, 1_980)
+            assert demo.ask("/v1/users/visitor/balance")["available"] == 0
+            assert "Some of the users whose orders were fetched:" in demo.output
+            pids = demo.simulator_pids()
+            assert len(pids) == 2
+            code = demo.end(number)
+            assert code in (0, -signal.SIGKILL)
+            wait_for(lambda: not any(map(_runs, pids)), END_SECONDS_MAX, "the simulators are ended")  # noqa: B023
+            wait_for(lambda: not _answers(demo.web_port), END_SECONDS_MAX, "the worker is ended")
 
 
 class TestRefusal:
@@ -236,7 +289,7 @@ class TestRefusal:
             demo._reader.join(END_SECONDS_MAX)
         (sentence,) = [line for line in demo.lines if line.startswith("Error: ")]
         assert str(demo.broker_port) in sentence
-        assert "Traceback" not in demo.said
+        assert "Traceback" not in demo.output
 
     def test_a_worker_that_cannot_start_is_told_with_its_exit_code(
         self, demos: list[Demo], tmp_path: Path
@@ -246,4 +299,4 @@ class TestRefusal:
         demos.append(demo.start())
         assert demo.process.wait(READY_SECONDS_MAX) == 69
         demo._reader.join(END_SECONDS_MAX)
-        assert "The worker ended with exit code 69." in demo.said
+        assert "The worker ended with exit code 69." in demo.output

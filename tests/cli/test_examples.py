@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from rebate_app.cli.samples import EXAMPLES, NETWORKS, sample_files
-from rebate_app.cli.show import yuan
+from rebate_app.cli.samples import EXAMPLES, sample_files
+from rebate_app.cli.terminal import yuan
 from rebate_app.domain.facts import REFUND_RANK, STATUS_RANK
-from rebate_app.wire.rule_files import load_rules
-
-from .walkthrough import (
+from rebate_app.networks import NETWORKS
+from rebate_app.wire.rules.files import load_rules
+from tests.cli.walkthrough import (
     AFTER,
     BEFORE,
     CHECKOUT,
@@ -126,8 +126,8 @@ class TestWalkthrough:
             cells = [row[column].split(" + ") for row in rows if row[column] != "-"]
             free = sum(_fen(cell[0]) for cell in cells)
             held = sum(_fen(cell[1]) for cell in cells if len(cell) > 1)
-            _, estimated, confirmed, told_held, available = totals[user]
-            assert (free, held) == (_fen(estimated) + _fen(confirmed) + _fen(available), _fen(told_held))
+            _, estimated, confirmed, shown_held, available = totals[user]
+            assert (free, held) == (_fen(estimated) + _fen(confirmed) + _fen(available), _fen(shown_held))
 
     @pytest.mark.parametrize(("place", "at"), [(1, AFTER), (2, BEFORE)])
     def test_the_balances_are_right(self, place: int, at: str) -> None:
@@ -149,7 +149,7 @@ class TestWalkthrough:
             )
             for cell, user in zip(row[2:], STORIES[line], strict=True):
                 (share,) = [share for share in answer["shares"] if share["user_id"] == user]
-                assert _figures(cell) == _told(share), (line, row[0], user)
+                assert _figures(cell) == _shown(share), (line, row[0], user)
 
     def test_binding_the_id_brings_what_the_page_says(self) -> None:
         """The line of nobody is worth 2.25, 0.36 and 0.18 to mei and her inviters."""
@@ -179,7 +179,7 @@ def _figures(cell: str) -> tuple[str, str]:
     return figures[-1], held_figures[-1] if held_figures else "0.00"
 
 
-def _told(share: dict[str, Any]) -> tuple[str, str]:
+def _shown(share: dict[str, Any]) -> tuple[str, str]:
     return yuan(share["estimated"] + share["confirmed"] + share["available"]), yuan(share["held"])
 
 

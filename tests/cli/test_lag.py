@@ -8,14 +8,15 @@ import time
 import pytest
 
 from rebate_app.cli import lag
-from rebate_app.cli.lag import Committed, Found, LagWatch, OutOfTimeError, PartitionLag, lag_of
-
-from .lag_world import ORDERS, USERS, World
+from rebate_app.cli.lag import Committed, LagWatch, OutOfTimeError, PartitionLag, SpanContent, lag_of
+from tests.cli.lag_world import ORDERS, USERS, World
 
 
 def watch(view: lag.LogView, seconds: float = 60) -> LagWatch:
     """Return a watch on the two logs."""
-    return LagWatch(view, ORDERS, USERS, deadline=time.monotonic() + seconds, tell=lambda behind: None)
+    return LagWatch(
+        view, (ORDERS, USERS), deadline=time.monotonic() + seconds, on_progress=lambda behind: None
+    )
 
 
 class Still:
@@ -26,15 +27,22 @@ class Still:
         ends: dict[str, dict[int, int]],
         committed: dict[str, dict[int, Committed]],
         records: dict[tuple[str, int], int] | None = None,
+        stable: dict[str, dict[int, int]] | None = None,
     ) -> None:
         self._ends = ends
+        self._stable = stable or ends
         self._committed = committed
         self._records = records or {}
         self.looks = 0
+        self.counted = 0  # looks that read whole spans
 
     async def ends(self, topic: str) -> dict[int, int]:
         """Return the ends."""
         return self._ends.get(topic, {})
+
+    async def stable_ends(self, topic: str) -> dict[int, int]:
+        """Return the last stable offsets."""
+        return self._stable.get(topic, {})
 
     async def committed(self, topic: str) -> dict[int, Committed]:
         """Return the group's offsets."""
@@ -42,10 +50,11 @@ class Still:
 
     async def find(
         self, topic: str, spans: dict[int, tuple[int, int]], *, first_only: bool
-    ) -> dict[int, Found]:
+    ) -> dict[int, SpanContent]:
         """Return as many records as there are said to be."""
         self.looks += 1
-        return {number: Found(self._records.get((topic, number), 0), complete=True) for number in spans}
+        self.counted += not first_only
+        return {number: SpanContent(self._records.get((topic, number), 0), complete=True) for number in spans}
 
 
 @pytest.fixture(autouse=True)
@@ -121,22 +130,33 @@ class TestLag:
         ]
 
     def test_large_differences_are_not_read(self) -> None:
-        """Far behind, the difference of offsets says enough."""
+        """Far behind, the difference of offsets says enough; only the first record is read, for its age."""
         view = Still({USERS: {0: lag.COUNTED_MAX + 8}}, {USERS: {0: Committed(7)}})
         assert asyncio.run(lag_of(view, USERS)) == [PartitionLag(USERS, 0, lag.COUNTED_MAX + 1)]
-        assert view.looks == 0
+        assert (view.looks, view.counted) == (1, 0)
 
     def test_what_cannot_be_read_yet_counts_in_full(self) -> None:
-        """Behind an open transaction there may be acknowledged records."""
+        """What the look had no time for is not assumed to be nothing."""
 
         class HeldBack(Still):
             async def find(
                 self, topic: str, spans: dict[int, tuple[int, int]], *, first_only: bool
-            ) -> dict[int, Found]:
-                return {0: Found(2, complete=False, rest=3)}
+            ) -> dict[int, SpanContent]:
+                return {0: SpanContent(2, complete=False, rest=3)}
 
         view = HeldBack({USERS: {0: 9}}, {USERS: {0: Committed(2)}})
         assert asyncio.run(lag_of(view, USERS)) == [PartitionLag(USERS, 0, 5)]
+
+    def test_what_an_open_transaction_holds_back_is_no_lag_and_has_a_figure_of_its_own(self) -> None:
+        """Up to the last stable offset everything is processed; above it nobody can read."""
+        view = Still(
+            {USERS: {0: 9, 1: 5}}, {USERS: {0: Committed(4), 1: Committed(5)}}, stable={USERS: {0: 4, 1: 7}}
+        )
+        assert asyncio.run(lag_of(view, USERS)) == [
+            PartitionLag(USERS, 0, 0, unstable=5),
+            PartitionLag(USERS, 1, 0, unstable=0),
+        ]
+        assert view.looks == 0
 
     def test_a_commit_beyond_the_end_is_no_lag(self) -> None:
         """Offsets never count below zero."""

@@ -12,14 +12,15 @@ from aiokafka.errors import KafkaError
 
 from rebate_app.broker import free_port
 from rebate_app.domain.faults import RefusedError
-from rebate_app.lane.admin import ensure_topics
-from rebate_app.lane.batches import partition_of
-from rebate_app.lane.clients import started
-from rebate_app.lane.connection import BrokerAwayError, client_options
 from rebate_app.order_service import OrderService
 from rebate_app.settings import ConfigurationError, Settings, load_settings
-from rebate_app.wire.order_facts import encode_order
-from rebate_app.wire.topics import RECORD_BYTES_MAX, Topics
+from rebate_app.streams.kafka.admin import ensure_topics
+from rebate_app.streams.kafka.clients import started
+from rebate_app.streams.kafka.connection import BrokerAwayError, client_options
+from rebate_app.streams.transaction.partitioner import partition_of
+from rebate_app.wire.facts.order import encode_order
+from rebate_app.wire.stages import RECORD_BYTES_MAX
+from rebate_app.wire.topics import Topics
 
 if TYPE_CHECKING:
     from pathlib import Path

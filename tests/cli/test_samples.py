@@ -1,4 +1,4 @@
-"""The samples are imported once into the same logs, and again where they would be missing."""
+"""The samples are imported once into the same logs, and again where they are missing."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ import pytest
 
 from rebate_app.broker.process import birth
 from rebate_app.cli.guardian import keep_watch
-from rebate_app.cli.importing import Report
-from rebate_app.cli.samples import EXAMPLES, NOTE, import_samples
+from rebate_app.cli.import_actions import ImportReport
+from rebate_app.cli.samples import EXAMPLES, IMPORT_RECORD, import_samples
 from rebate_app.settings import Settings, load_settings
 from rebate_app.wire.topics import Topics
-
-from .cases import read_all
-from .walkthrough import CHECKOUT, sample_facts
+from tests.cli.cases import read_all
+from tests.cli.walkthrough import CHECKOUT, sample_facts
 
 
 def settings_of(broker: str, prefix: str, datadir: Path) -> Settings:
@@ -36,9 +35,9 @@ def settings_of(broker: str, prefix: str, datadir: Path) -> Settings:
     )
 
 
-def imported(settings: Settings, examples: Path = EXAMPLES) -> Report | None:
+def imported(settings: Settings, examples: Path = EXAMPLES) -> ImportReport | None:
     """Import the samples in silence."""
-    return asyncio.run(import_samples(settings, lambda rows, says: None, examples))
+    return asyncio.run(import_samples(settings, lambda rows, text: None, examples))
 
 
 class TestOnce:
@@ -57,19 +56,19 @@ class TestOnce:
     def test_other_logs_or_other_samples_are_imported(
         self, kafka: str, topic_prefix: str, tmp_path: Path
     ) -> None:
-        """A prefix of one's own, a log that was cut, a changed file, a note that cannot be read."""
+        """A prefix of one's own, a log that was cut, a changed file, an unreadable record."""
         examples = tmp_path / "examples"
         shutil.copytree(EXAMPLES, examples)
         settings = settings_of(kafka, topic_prefix, tmp_path)
         assert imported(settings, examples) is not None
         assert imported(settings_of(kafka, f"{topic_prefix}2-", tmp_path), examples) is not None
-        assert imported(settings, examples) is not None, "the note is about the other logs now"
-        note = tmp_path / NOTE
-        told = json.loads(note.read_text())
-        told["ends"][Topics.of(settings).orders]["0"] += 1_000
-        note.write_text(json.dumps(told))
+        assert imported(settings, examples) is not None, "the record names the other logs now"
+        path = tmp_path / IMPORT_RECORD
+        record = json.loads(path.read_text())
+        record["ends"][Topics.of(settings).orders]["0"] += 1_000
+        path.write_text(json.dumps(record))
         assert imported(settings, examples) is not None, "the log is shorter than it was"
-        note.write_text("{")
+        path.write_text("{")
         assert imported(settings, examples) is not None
         with (examples / "attributions.ndjson").open("a") as file:
             file.write('{"attribution_id": "jd:pid:1", "user_id": "mei"}\n')
@@ -82,7 +81,7 @@ class TestGuardian:
 
     @pytest.mark.parametrize("dismissed", [True, False])
     def test_it_ends_what_it_watches_unless_it_was_dismissed(self, dismissed: bool) -> None:
-        """The process it was told of, that one only, and nothing after the word that all is done."""
+        """It ends the process of its order, that one only, and nothing once it is dismissed."""
         with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as child:
             try:
                 order = json.dumps({"pid": child.pid, "birth": birth(child.pid)}).encode()

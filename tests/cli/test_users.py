@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,16 +12,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from rebate_app.broker import free_port
-from rebate_app.cli.show import table, yuan
-
-from .cases import run
+from rebate_app.cli.terminal import table, yuan
+from tests.cli.cases import run
 
 USERS = [f"user{number}" for number in range(5)]
 
 
 def balance_of(user: str, at: str | None) -> dict[str, object]:
     """Return a balance whose amounts tell users apart."""
-    amount = int(user[4:])
+    amount = int(user.removeprefix("user")) if user.startswith("user") else len(user)
     return {
         "user_id": user,
         "currency": "CNY",
@@ -37,28 +37,31 @@ class Worker(BaseHTTPRequestHandler):
     """A worker that knows five users, two on a page, and how to say no."""
 
     def do_GET(self) -> None:
-        """Answer as contracts.md 4 has it."""
+        """Answer as docs/spec/http.md#balance has it."""
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         if parts.path == "/v1/users":
             begin = int(query.get("cursor", 0))
             after = begin + 2
             items = [{"user_id": user} for user in USERS[begin:after]]
-            self.say(200, {"items": items, "next_cursor": str(after) if after < len(USERS) else None})
+            self.send_json(200, {"items": items, "next_cursor": str(after) if after < len(USERS) else None})
             return
-        user = unquote(parts.path.split("/")[3])
+        # A proxy in front of a worker resolves what is not percent-encoded.
+        user = unquote(posixpath.normpath(parts.path).split("/")[3])
         if user == "busy":
-            self.say(503, {"code": "not-ready", "detail": "partition 3 is being restored", "status": 503})
+            self.send_json(
+                503, {"code": "not-ready", "detail": "partition 3 is being restored", "status": 503}
+            )
         elif user == "broken":
-            self.say(500, {"title": "Internal error"})
+            self.send_json(500, {"title": "Internal error"})
         elif user == "garbage":
-            self.say(200, [])
+            self.send_json(200, [])
         elif " " in user:
-            self.say(400, {"code": "invalid-user_id", "detail": "a user id has no space"})
+            self.send_json(400, {"code": "invalid-user_id", "detail": "a user id has no space"})
         else:
-            self.say(200, balance_of(user, query.get("at")))
+            self.send_json(200, balance_of(user, query.get("at")))
 
-    def say(self, status: int, document: object) -> None:
+    def send_json(self, status: int, document: object) -> None:
         """Send a JSON answer."""
         body = json.dumps(document).encode()
         self.send_response(status)
@@ -101,6 +104,13 @@ class TestBalance:
         outcome = run("users", "balance", "--all", "--json")
         assert [json.loads(line)["user_id"] for line in outcome.stdout.splitlines()] == USERS
 
+    @pytest.mark.parametrize("user", [".", "..", "...", "a@b.c", "_."])
+    def test_ids_that_clients_resolve_are_asked_for_all_the_same(self, user: str) -> None:
+        """Such a user, who is in an old log, neither breaks the command nor is somebody else."""
+        assert run("users", "balance", user, "user1", "--json").stdout.splitlines() == [
+            json.dumps(balance_of(each, None), separators=(",", ":")) for each in (user, "user1")
+        ]
+
     def test_at_is_handed_on_as_it_is(self) -> None:
         """A `+` in an offset arrives as a `+`."""
         at = "2026-02-01T00:00:00+08:00"
@@ -110,7 +120,7 @@ class TestBalance:
         """People read yuan with two decimals, debts with their sign."""
         header, row = run("users", "balance", "user4").stdout.splitlines()
         assert header.split()[:3] == ["user", "estimated", "confirmed"]
-        assert row.split() == ["user4", "4.04", "0.00", "0.00", "-0.04", "0.00", "4", "0", "0"]
+        assert row.split() == ["user4", "¥4.04", "¥0.00", "¥0.00", "-¥0.04", "¥0.00", "4", "0", "0"]
 
 
 @pytest.mark.usefixtures("worker")
@@ -118,7 +128,7 @@ class TestNoAnswer:
     """What else a worker can say, each with its exit code and one sentence."""
 
     @pytest.mark.parametrize(
-        ("user", "code", "says"),
+        ("user", "code", "message"),
         [
             ("busy", 75, "partition 3 is being restored (not-ready)"),
             ("a b", 2, "a user id has no space (invalid-user_id)"),
@@ -126,11 +136,11 @@ class TestNoAnswer:
             ("garbage", 70, "status 200"),
         ],
     )
-    def test_it_is_said_with_its_exit_code(self, user: str, code: int, says: str) -> None:
+    def test_it_is_said_with_its_exit_code(self, user: str, code: int, message: str) -> None:
         """Try again, usage and a bug of ours are told apart; the worker's own words are kept."""
         outcome = run("users", "balance", user, "--json")
         assert (outcome.code, outcome.stdout) == (code, "")
-        assert says in outcome.stderr
+        assert message in outcome.stderr
         assert outcome.stderr.count("\n") == 1
 
 
@@ -151,11 +161,11 @@ class TestUsage:
         outcome = run("users", "balance", "mei")
         assert (outcome.code, outcome.stderr) == (69, f"Error: No worker answers at {url} (REBATE_URL).\n")
 
-    def test_an_url_that_is_none_is_69(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_url_that_is_none_is_78(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A mistyped URL is a sentence too."""
         monkeypatch.setenv("REBATE_URL", "localhost")
         outcome = run("users", "balance", "mei")
-        assert outcome.code == 69
+        assert outcome.code == 78
         assert outcome.stderr.count("\n") == 1
 
 

@@ -9,9 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rebate_app.cli.samples import EXAMPLES, NETWORKS, sample_files
-from rebate_app.cli.show import yuan
-from rebate_app.wire.importing import Read, read_facts
+from rebate_app.cli.samples import EXAMPLES, sample_files
+from rebate_app.cli.terminal import yuan
+from rebate_app.networks import NETWORKS
+from rebate_app.wire.networks.file_reader import RowResult, read_facts
 from tests.oracle import Oracle
 
 CHECKOUT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ BUCKETS = ("estimated", "confirmed", "held", "available")
 Table = list[list[str]]
 
 
-def rows_of(network: str) -> list[tuple[Path, Read]]:
+def rows_of(network: str) -> list[tuple[Path, RowResult]]:
     """Return all rows of a network's sample files, as the import reads them."""
     return [
         (path, row) for path in sample_files(EXAMPLES, network) for row in read_facts(path, network, NOW_US)

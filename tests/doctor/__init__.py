@@ -1,1 +1,1 @@
-"""What `rebate doctor` finds, and what it says about it."""
+"""`rebate doctor`: its checks and their results."""

@@ -15,8 +15,8 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.structs import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
-from rebate_app.lane.clients import PatientAdmin, started
 from rebate_app.settings import load_settings
+from rebate_app.streams.kafka.clients import PatientAdmin, started
 from rebate_app.wire.topics import Topics
 from tests.e2e.conftest import NewSystem, new_system
 from tests.e2e.test_workers import order
@@ -68,9 +68,9 @@ async def produce_at(broker: str, topic: str, timestamp_ms: int) -> None:
 
 
 class TestDoctor:
-    """Each trouble is found where it is, and nothing else is."""
+    """Each planted problem is found by its check, and nothing else is."""
 
-    def test_a_system_that_is_well(self, new_system: NewSystem) -> None:
+    def test_a_healthy_system_has_no_failure(self, new_system: NewSystem) -> None:
         """No failure; one broker for everything is a warning, and with --strict a finding."""
         system = new_system()
         worker = system.start_worker()
@@ -95,8 +95,8 @@ class TestDoctor:
         assert state(found, "input") == "fail"
         assert f"{system.topics.orders}/0" in found["input"][0]["says"]
 
-    def test_a_log_that_will_be_cut(self, new_system: NewSystem) -> None:
-        """Retention on a log is a warning with the command that mends it; workers start and say it too."""
+    def test_retention_on_a_log_is_a_warning(self, new_system: NewSystem) -> None:
+        """Retention on a log is a warning with the command that mends it; workers start and log it too."""
         system = new_system()
         wrong = system.topics.specs(system.settings)[0].config | {"retention.ms": "604800000"}
         asyncio.run(administer(system.settings.broker, alter=(system.topics.orders, wrong)))
@@ -110,7 +110,7 @@ class TestDoctor:
 
 
 class TestVerify:
-    """REBATE_TOPICS=verify creates nothing and tells everything."""
+    """REBATE_TOPICS=verify creates nothing and reports everything."""
 
     def test_everything_missing_or_wrong_is_listed_and_nothing_is_made(
         self, new_system: NewSystem, kafka: str
@@ -139,14 +139,16 @@ class TestVerify:
         file = system.folder / "orders.ndjson"
         file.write_text("")
         imported = system.command("orders", "import", str(file), "--network", "canonical")
-        assert (imported.returncode, imported.stderr.count("is missing")) == (78, 1)
+        needed = (names.orders, names.audit_trail)
+        assert all(f"topic {name} is missing" in imported.stderr for name in needed)
+        assert (imported.returncode, imported.stderr.count("is missing")) == (78, len(needed))
         assert asyncio.run(make_one_wrong()) == [names.rules]
 
 
 class TestWorkers:
-    """What two workers say of themselves, each other and their work."""
+    """Metrics and /v1/workers of two workers."""
 
-    def test_figures_and_owners_follow_the_work(self, new_system: NewSystem) -> None:
+    def test_metrics_and_owners_agree_with_the_work(self, new_system: NewSystem) -> None:
         """Each record counts once over both workers; all partitions have one owner, known to both."""
         system = new_system()
         workers = [system.start_worker(), system.start_worker()]
@@ -168,7 +170,8 @@ class TestWorkers:
             for key, value in scraped(worker).items():
                 totals[key] = totals.get(key, 0) + value
         assert totals["rebate_records_processed_total", "order-lines"] == 22
-        assert totals["rebate_records_processed_total", "accounts"] == 20
+        notes = 4 + 4  # in each partition: the one rule version, and that the app is the active one
+        assert totals["rebate_records_processed_total", "accounts"] == 20 + notes
         assert totals["rebate_orders_processed_total", "pdd", "applied"] == 20
         assert totals["rebate_orders_processed_total", "pdd", "ignored"] == 1
         assert totals["rebate_dead_letters_total", "undecodable", system.topics.orders] == 1

@@ -10,10 +10,9 @@ import random
 import sys
 from collections.abc import Iterator
 
+from tests.domain.judging import Product
+from tests.domain.world import World
 from tests.oracle import Feed, Oracle, UserRecord, make_feed, shuffle_with_repeats
-
-from .judging import Product
-from .world import World
 
 LINES = 200
 USERS = 12
@@ -33,7 +32,7 @@ def live(feed: Feed, rng: random.Random, partitions: int = 3, chunk_max: int = 6
     world.know(filter(is_profile, feed.users))
     binds = [record for record in feed.users if not is_profile(record)]
     world.live(rng, shuffle_with_repeats(rng, feed.orders), binds, chunk_max)
-    assert world.lane.dead_letters == []  # a feed holds only what has to be accepted
+    assert world.stream.dead_letters == []  # a feed holds only what has to be accepted
     return world
 
 
@@ -44,8 +43,8 @@ def disagreements(seed: int) -> Iterator[str]:
     product = Product(live(feed, rng, rng.choice(PARTITIONS), rng.choice(CHUNKS_MAX)))
     oracle = Oracle(feed.orders, feed.users, feed.rules)
     for at in [max(feed.moments), *rng.sample(feed.moments, MOMENTS)]:
-        for says in product.disagreements(oracle, at):
-            yield f"seed {seed} at {at}: {says}"
+        for disagreement in product.disagreements(oracle, at):
+            yield f"seed {seed} at {at}: {disagreement}"
 
 
 def main(first: int, stop: int, step: int) -> int:
@@ -54,8 +53,8 @@ def main(first: int, stop: int, step: int) -> int:
     for seed in range(first, stop, step):
         found = list(disagreements(seed))
         wrong += bool(found)
-        for says in found[:5]:
-            print(says, flush=True)
+        for disagreement in found[:5]:
+            print(disagreement, flush=True)
     return wrong
 
 

@@ -1,4 +1,4 @@
-"""Holds a world against the oracle: every balance, share, owner, line and id at a moment."""
+"""Compares a world with the oracle: every balance, share, owner, line and id at a moment."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from rebate_app.domain.attribution import Owner, is_attribution_id, owner_of, parse_user_id_fields
-from rebate_app.domain.balance import Balance, balance_on
-from rebate_app.domain.calendar import day_of
-from rebate_app.domain.suspense import IdHead, net_at
-from rebate_app.domain.worth import CONFIRMED, DATED, SETTLED_PHASE, Worth, line_worth
-from tests.list_lane import USER_ID_FIELDS
+from rebate_app.domain.account.attribution_account import IdHead, net_at
+from rebate_app.domain.account.balance import Balance, balance_on
+from rebate_app.domain.order.attribution import Owner, is_attribution_id, owner_of, parse_user_id_fields
+from rebate_app.domain.order.value import CONFIRMED, DATED, SETTLED_PHASE, LineValue, evaluate_line
+from rebate_app.domain.pricing.calendar import day_of
+from tests.domain.world import World, share_of, us
 from tests.oracle import Oracle
-
-from .world import World, share_of, us
+from tests.topology_driver import USER_ID_FIELDS
 
 FIELDS = parse_user_id_fields(USER_ID_FIELDS)
 Owned = tuple[str | None, str | None, str | None]  # user, attribution id, what decided
@@ -22,36 +21,41 @@ Shares = dict[tuple[str, str], dict[tuple[str, int], dict[str, int]]]
 
 
 class Product:
-    """What a world says when all is done, read once, so that many moments can be asked."""
+    """What a world comes to, read once for comparisons at many moments."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.heads = {user_id: world.head(user_id) for user_id in world.users()}
         self.contributions = world.contributions()
         self.id_heads = {one: world.id_head(one) for one in world.attribution_ids()}
-        self.lines: dict[tuple[str, str], tuple[Worth, Owner, Owned, str | None]] = {}
+        self.lines: dict[tuple[str, str], tuple[LineValue, Owner, Owned, str | None]] = {}
         for line, state in world.lines():
             platform, _, order_line_id = line.partition(":")
             owner = owner_of(state, platform, FIELDS)
             owned = _owner(world, owner, line)
-            self.lines[platform, order_line_id] = (line_worth(state, platform), owner, owned, state.sent_to)
+            self.lines[platform, order_line_id] = (
+                evaluate_line(state, platform),
+                owner,
+                owned,
+                state.sent_to,
+            )
 
     def disagreements(self, oracle: Oracle, at: datetime) -> Iterator[str]:
-        """Yield a sentence for everything on which the oracle says something else of that moment."""
+        """Yield a sentence for every difference from the oracle at that moment."""
         yield from _balances(self, oracle, at)
         yield from _lines(self, oracle, at)
         yield from _ids(self, oracle, at)
 
 
-def said(balance: Balance) -> dict[str, Any]:
-    """Return a balance in the members of contracts.md 4."""
+def balance_members(balance: Balance) -> dict[str, Any]:
+    """Return a balance in the members of docs/spec/http.md#balance."""
     return {
         "estimated": balance.estimated,
         "confirmed": balance.confirmed,
         "held": balance.held,
         "available": balance.available,
-        "frozen": 0,
-        "withdrawn": 0,
+        "frozen": balance.frozen,
+        "withdrawn": balance.withdrawn,
         "debt": balance.debt,
         "maturing": [{"on": _iso(on), "amount": amount} for on, amount in balance.maturing],
         "lines": {"open": balance.open, "settled": balance.settled, "closed": balance.closed},
@@ -67,7 +71,7 @@ def _balances(product: Product, oracle: Oracle, at: datetime) -> Iterator[str]:
     if missing := expected - product.heads.keys():
         yield f"users without an account: {sorted(missing)}"
     for user_id, head in product.heads.items():
-        ours, theirs = said(balance_on(head, day_of(us(at)))), oracle.balance(user_id, at)
+        ours, theirs = balance_members(balance_on(head, day_of(us(at)))), oracle.balance(user_id, at)
         theirs["maturing"] = [item for item in theirs["maturing"] if item["amount"]]
         if ours != theirs:
             yield f"balance of {user_id}: {ours} is not {theirs}"
@@ -98,17 +102,17 @@ def _lines(product: Product, oracle: Oracle, at: datetime) -> Iterator[str]:
 
 
 def _line(product: Product, theirs: dict[str, Any], key: tuple[str, str], day: int) -> Iterator[str]:
-    worth, owner, owned, sent_to = product.lines[key]
-    settled = worth.phase == SETTLED_PHASE or (
-        worth.phase == DATED and worth.from_day is not None and worth.from_day <= day
+    line_value, owner, owned, sent_to = product.lines[key]
+    settled = line_value.phase == SETTLED_PHASE or (
+        line_value.phase == DATED and line_value.from_day is not None and line_value.from_day <= day
     )
     ours = {
-        "status": worth.status,
+        "status": line_value.status,
         "settled": settled,
-        "settled_on": _iso(worth.settled_on) if settled else None,
-        "release_on": _iso(worth.release_on) if settled else None,
-        "punishment": worth.punished or None,
-        "net": _net(worth, settled=settled),
+        "settled_on": _iso(line_value.settled_on) if settled else None,
+        "release_on": _iso(line_value.release_on) if settled else None,
+        "punishment": line_value.punished or None,
+        "net": _net(line_value, settled=settled),
         "owner": owned,
     }
     expected = {name: theirs[name] for name in ours if name != "owner"}
@@ -117,10 +121,10 @@ def _line(product: Product, theirs: dict[str, Any], key: tuple[str, str], day: i
         yield f"{key}: {ours} is not {expected}, sent to {sent_to}"
 
 
-def _net(worth: Worth, *, settled: bool) -> int:
-    if worth.punished == CONFIRMED:
+def _net(line_value: LineValue, *, settled: bool) -> int:
+    if line_value.punished == CONFIRMED:
         return 0
-    return worth.gross if settled else worth.net
+    return line_value.gross if settled else line_value.net
 
 
 def _owner(world: World, owner: Owner, line: str) -> Owned:

@@ -1,15 +1,10 @@
-"""Stories of a few lines, told through the real stages: the worked example and what to ask of it.
-
-Separate from world.py, because there any feed is lived, and here facts are written by hand.
-"""
+"""Stories of a few lines through the real stages, written by hand: the worked example and its figures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
-
-from tests.list_lane import ACCOUNTS
+from tests.domain.world import NOW_US, World, book_of
 from tests.oracle import UserRecord
 from tests.oracle.written import (
     INVITED,
@@ -24,8 +19,6 @@ from tests.oracle.written import (
     refund,
     snapshot,
 )
-
-from .world import NOW_US, World, book_of
 
 __all__ = [
     "INVITED",
@@ -44,16 +37,16 @@ __all__ = [
     "refund",
     "rerule",
     "snapshot",
-    "told",
+    "world_of",
 ]
 
-#: The line TB-A of domain.md 1.1; its user u1 is invited by boss (65 % and 10 %).
+#: The line TB-A of docs/spec/money.md#worked-example; its user u1 is invited by boss (65 % and 10 %).
 PAID = snapshot("paid", "2026-01-03 20:14:05", 1791, 0, 179)
 RECEIVED = snapshot("received", "2026-01-09 09:02:11", 1791, 0, 179)
 SETTLED = snapshot("settled", "2026-01-10 03:22:40", 1791, 1701, 170, settled_at="2026-01-10 03:21:00")
 
 
-def told(
+def world_of(
     *orders: Document, people: Iterable[UserRecord] = INVITED, rules: str = RULES, partitions: int = 2
 ) -> World:
     """Return the world after people and then order facts, each processed before the next is sent."""
@@ -75,9 +68,10 @@ def book(world: World, user_id: str) -> list[tuple[str, str, int, int, int]]:
 
 
 def rerule(world: World, *texts: str) -> None:
-    """Restart the workers with these rule files."""
-    stage = world.lane.stages[ACCOUNTS]
-    world.lane.stages[ACCOUNTS] = msgspec.structs.replace(stage, rules=book_of(texts))
+    """Publish those of the rule files that are not published yet."""
+    for version in book_of(texts).versions:
+        if world.stream.catalogue.get(version.version) is None:
+            world.stream.catalogue.add(version)
 
 
 def know(world: World, *users: UserRecord) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from rebate_app.domain.account import Head
-from rebate_app.domain.balance import balance_on, line_buckets
-from rebate_app.domain.ledger import ALWAYS, ENTRY_KINDS, NOTHING, Amounts, kind_of, postings
+from rebate_app.domain.account.account import Head
+from rebate_app.domain.account.balance import balance_on, line_buckets
+from rebate_app.domain.account.ledger import ALWAYS, LEDGER_KINDS, NOTHING, ORDER_LINES, Amounts, differences
+from rebate_app.domain.account.posting import line_kind
 
 
 class TestBalance:
@@ -49,23 +50,24 @@ class TestPostings:
     def test_no_difference_is_no_entry(self) -> None:
         """An equal share posts nothing, not even zeros."""
         share = Amounts(100, 0, 0, 20, 10, 80, 25)
-        assert postings(share, share) == []
-        assert postings(NOTHING, NOTHING) == []
+        assert differences(share, share) == []
+        assert differences(NOTHING, NOTHING) == []
 
     def test_dates_that_move_are_taken_back_and_given_anew(self) -> None:
         """Each date has its own entry; what holds at once comes first."""
         old, new = Amounts(100, 0, 0, 20, 0, 80, 25), Amounts(110, 0, 0, 22, 0, 85, 25)
-        assert postings(old, new) == [(None, 10, 0, 0), (20, 100, -80, 0), (22, -110, 85, 0)]
+        assert differences(old, new) == [(None, 10, 0, 0), (20, 100, -80, 0), (22, -110, 85, 0)]
 
     def test_only_the_release_day_moves_no_money(self) -> None:
         """Release is no posting: the money stays settled."""
-        assert postings(Amounts(settled=80, release_on=25), Amounts(settled=80, release_on=26)) == []
+        assert differences(Amounts(settled=80, release_on=25), Amounts(settled=80, release_on=26)) == []
 
     def test_every_change_has_a_word(self) -> None:
         """Signs decide; every word is in the catalogue, and every word of it is used."""
         signs = (-1, 0, 1)
         changes = [(e, s, h) for e in signs for s in signs for h in signs if any((e, s, h))]
-        assert {kind_of(*change) for change in changes} == set(ENTRY_KINDS)
+        words = {kind.name for kind in LEDGER_KINDS.values() if kind.posted_by == ORDER_LINES}
+        assert {line_kind(*change).name for change in changes} == words
 
     def test_words(self) -> None:
         """The changes that there are in practice."""
@@ -85,4 +87,4 @@ class TestPostings:
             (0, 3, 0): "adjust",
             (1, 0, 1): "adjust",
         }
-        assert {change: kind_of(*change) for change in words} == words
+        assert {change: line_kind(*change).name for change in words} == words

@@ -6,6 +6,8 @@ import ast
 import re
 from pathlib import Path
 
+from tests.source_trees import tree_of
+
 ROOT = Path(__file__).parents[2]
 CASES = 60
 BUGS = 20
@@ -16,7 +18,7 @@ TEST = re.compile(r"`(tests/[a-z_/]+\.py)::(test_\w+)`")
 
 def functions(path: str) -> set[str]:
     """Return the names of all functions of a file."""
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    tree = tree_of(ROOT / path)
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
 

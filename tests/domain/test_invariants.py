@@ -1,4 +1,7 @@
-"""Invariants I1 to I8 of domain.md 7.4 over random feeds; what is about withdrawals waits for them."""
+"""Invariants I1 to I8 over random feeds; what is about withdrawals waits for them.
+
+See docs/spec/money.md#invariants.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebate_app.domain.account import AccountLine
-from rebate_app.domain.balance import line_buckets
-from rebate_app.domain.calendar import day_of
-from rebate_app.domain.rule_check import parse_rules
-from rebate_app.domain.rules import RuleVersion
-from rebate_app.domain.shares import buyer_share, inviter_base, inviter_share
-from rebate_app.domain.worth import CLOSED, CONFIRMED, Worth, line_worth
+from rebate_app.domain.account.account import AccountLine
+from rebate_app.domain.account.balance import line_buckets
+from rebate_app.domain.order.value import CLOSED, CONFIRMED, LineValue, evaluate_line
+from rebate_app.domain.pricing.calendar import day_of
+from rebate_app.domain.pricing.rates import buyer_share, inviter_base, inviter_share
+from rebate_app.domain.pricing.rules import RuleVersion
+from rebate_app.wire.rules.parsing import parse_rules
+from tests.domain.feed_runs import live
+from tests.domain.world import NOW_US, us
 from tests.oracle import make_feed
 from tests.oracle.feed_rules import make_rules
-
-from .feed_runs import live
-from .world import NOW_US, us
 
 SEEDS = range(8)
 
@@ -38,11 +40,11 @@ class Lived:
             if record.effective() is not None:
                 self.lines.setdefault(record.line, []).append((user_id, record))
 
-    def worth(self, line: str) -> Worth:
+    def line_value(self, line: str) -> LineValue:
         """Return what the line is worth."""
         state = self.world.line(line)
         assert state is not None
-        return line_worth(state, line.partition(":")[0])
+        return evaluate_line(state, line.partition(":")[0])
 
 
 @pytest.fixture(scope="module", params=SEEDS)
@@ -55,10 +57,10 @@ def lived(request: pytest.FixtureRequest) -> Lived:
 def test_i1_shares_and_the_platforms_rest_are_the_net_commission(lived: Lived) -> None:
     """The platform's rest is never below 0: nobody gets what was not earned."""
     for line, shares in lived.lines.items():
-        worth = lived.worth(line)
+        line_value = lived.line_value(line)
         for day in lived.days:
-            dated = worth.from_day is not None and worth.from_day <= day
-            net = worth.gross if worth.phase == "settled" or dated else worth.net
+            dated = line_value.from_day is not None and line_value.from_day <= day
+            net = line_value.gross if line_value.phase == "settled" or dated else line_value.net
             given_away = sum(sum(line_buckets(record.posted, day).values()) for _, record in shares)
             assert 0 <= given_away <= net
 
@@ -100,8 +102,8 @@ def test_i6_closed_and_superseded_lines_contribute_nothing(lived: Lived) -> None
     """Whatever they were worth before."""
     closed = 0
     for line, shares in lived.lines.items():
-        worth = lived.worth(line)
-        if worth.phase == CLOSED or worth.punished == CONFIRMED:
+        line_value = lived.line_value(line)
+        if line_value.phase == CLOSED or line_value.punished == CONFIRMED:
             closed += 1
             for _, record in shares:
                 assert all(not any(line_buckets(record.posted, day).values()) for day in lived.days)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from rebate_app.domain.account import (
+from rebate_app.domain.account.account import (
     AccountLine,
     Contribution,
     Profiles,
     take_profile,
     take_target,
-    worth_of,
+    value_of,
 )
+from rebate_app.domain.account.attribution_account import IdHead, IdLine, fold_id_target
 from rebate_app.domain.facts import (
     CLAIMS_MAX,
     EXPECTED_DATES_MAX,
@@ -25,16 +26,14 @@ from rebate_app.domain.facts import (
     Snapshot,
 )
 from rebate_app.domain.faults import Fault
-from rebate_app.domain.folding import Now
 from rebate_app.domain.messages import LineTarget
-from rebate_app.domain.order_line import LineState, merge
-from rebate_app.domain.suspense import IdHead, IdLine, fold_id_target
-from rebate_app.domain.worth import OPEN, Worth
-from tests.list_lane import ACCOUNTS
+from rebate_app.domain.now import Now
+from rebate_app.domain.order.line import LineState, merge
+from rebate_app.domain.order.value import OPEN, LineValue
+from tests.domain.story import bind, claim, money, refund, snapshot, world_of
+from tests.domain.world import NOW_US, World
 from tests.oracle.written import moment
-
-from .story import bind, claim, money, refund, snapshot, told
-from .world import NOW_US, World
+from tests.topology_driver import ACCOUNTS
 
 LATER = "2026-03-01"
 ID = "taobao:pid:mm_1_2_3"
@@ -78,17 +77,24 @@ class TestLinesKeep:
         state = filled([Refund("jd:1", "s", "open", n, n) for n in range(100)])
         assert len(state.timeline) == 40
 
+    def test_it_names_who_sent_a_fact(self) -> None:
+        """Of facts that say the same, the first sender."""
+        state = LineState()
+        for number, actor in enumerate(("key:feed", "key:other", None)):
+            merge(state, Refund("jd:1", "s", "open", 5, number), number, actor)
+        assert [moment.actor for moment in state.timeline] == ["key:feed"]
+
     def test_what_says_nothing_new_is_kept_once(self) -> None:
         """A network that touches a row again and again does not push out what happened before."""
         facts: list[OrderFact] = [Refund("jd:1", "s", "open", 5, n) for n in range(100)]
         state = filled([*facts, Refund("jd:1", "s", "success", 5, 100), Refund("jd:1", "s", "open", 5, 101)])
-        assert [moment[2] for moment in state.timeline] == ["open s", "success s", "open s"]
+        assert [moment.detail for moment in state.timeline] == ["open s", "success s", "open s"]
         assert state.suits["s"] == (101, 0, 5)
 
     def test_a_line_that_is_full_goes_on(self) -> None:
         """The refused fact is a dead letter, and the next known suit still counts."""
         suits = [refund("open", "2026-01-20", 1, f"s{n}") for n in range(SUITS_MAX)]
-        world = told(snapshot("settled", "2026-01-10", 5000, 5000, settled_at="2026-01-10"))
+        world = world_of(snapshot("settled", "2026-01-10", 5000, 5000, settled_at="2026-01-10"))
         world.take(
             [*suits, refund("open", "2026-01-20", 1, "one-more"), refund("failed", "2026-01-21", 1, "s0")]
         )
@@ -98,7 +104,7 @@ class TestLinesKeep:
     def test_too_many_is_told_before_too_early(self) -> None:
         """A dead letter has the first reason in the order limits, time; a new line has no limit to exceed."""
         suits = [refund("failed", "2026-01-20", 1, f"s{n}") for n in range(SUITS_MAX)]
-        world = told()
+        world = world_of()
         early = [refund("failed", "2030-01-01", 1, suit) for suit in ("one-more", "s0")]
         world.take([*suits, *early, refund("failed", "2030-01-01", 1, line="taobao:new")])
         assert sorted(world.dead_reasons()) == ["implausible-time", "implausible-time", "limit-suit_id"]
@@ -118,6 +124,16 @@ class TestProfilesKeep:
         assert profiles.in_force(7) == ("vip", None)
         assert take_profile(profiles, Profile("u1", "vip", None, 7)) is False
 
+    def test_who_sent_a_fact_is_kept_with_what_it_changed(self) -> None:
+        """The fact that holds at a moment names its sender; an equal one that comes later does not."""
+        profiles = Profiles()
+        for level, actor in (("vip", "key:crm"), ("vip", "cli:ann"), ("gold", None)):
+            take_profile(profiles, Profile("u1", level, None, 5, actor))
+            if level == "vip":
+                assert profiles.actors == {5: "key:crm"}
+        assert profiles.actors == {}
+        assert profiles.in_force(5) == ("gold", None)
+
     def test_in_force_is_the_greatest_moment_not_after(self) -> None:
         """Before all of them the earliest; none at all: no level and no inviter."""
         profiles = Profiles()
@@ -134,15 +150,15 @@ class TestProfilesKeep:
 
     def test_a_full_log_of_profiles_is_a_dead_letter(self) -> None:
         """The user's account stays as it is."""
-        world = told()
-        store = world.lane.stores[ACCOUNTS, world.lane.partition_of("u9")]
+        world = world_of()
+        store = world.stream.stores[ACCOUNTS, world.stream.partition_of("u9")]
         facts = [[n, "basic", None] for n in range(PROFILES_MAX)]
         store.apply({b"p u9": orjson.dumps([1, facts])}, 0)
-        world.lane.send_user(
+        world.stream.send_user(
             {"schema": "user-fact/1", "kind": "user.profile", "user_id": "u9", "level": "vip"}, NOW_US
         )
-        world.lane.run()
-        assert len(world.lane.dead_letters) == 1
+        world.stream.run()
+        assert len(world.stream.dead_letters) == 1
 
 
 class OneId:
@@ -175,30 +191,30 @@ class TestLateTargets:
     def test_an_account_ignores_older_ones_of_the_same_sender(self) -> None:
         """A newer one is known already."""
         record = AccountLine(1, 0, "jd:1")
-        worth = Worth(OPEN, "paid", 1, 100)
-        assert take_target(record, LineTarget("u1", "jd:1", "", 7, 7, worth), ">")
+        line_value = LineValue(OPEN, "paid", 1, 100)
+        assert take_target(record, LineTarget("u1", "jd:1", "", 7, 7, line_value), ">")
         assert not take_target(record, LineTarget("u1", "jd:1", "", 6, 6, None), ">")
-        assert not take_target(record, LineTarget("u1", "jd:1", "", 7, 7, worth), ">")
+        assert not take_target(record, LineTarget("u1", "jd:1", "", 7, 7, line_value), ">")
         assert record.effective() is not None
 
     def test_a_message_that_comes_again_changes_nothing(self) -> None:
         """What the app sent itself may be read twice: the account and its ledger stay as they are."""
-        world = told(snapshot("paid", "2026-01-04", 1000))
+        world = world_of(snapshot("paid", "2026-01-04", 1000))
         before = world.snapshot()
-        for (topic, _), log in list(world.lane.logs.items()):
-            if topic == world.lane.topics.user_log:
+        for (topic, _), log in list(world.stream.logs.items()):
+            if topic == world.stream.topics.user_log:
                 for record in list(log):
                     assert record.key is not None
-                    world.lane.send(topic, record.key, record.value, NOW_US)
-        world.lane.run()
+                    world.stream.send(topic, record.key, record.value, NOW_US)
+        world.stream.run()
         assert world.snapshot() == before
 
     def test_an_id_ignores_older_ones(self) -> None:
         """It forwards nothing, and its sums stay."""
         records = OneId()
         records.known.bound = "u1"
-        newer = LineTarget(ID, "taobao:1", "", 7, 7, Worth(OPEN, "paid", 1, 100))
-        older = LineTarget(ID, "taobao:1", "", 6, 6, Worth(OPEN, "paid", 1, 900))
+        newer = LineTarget(ID, "taobao:1", "", 7, 7, LineValue(OPEN, "paid", 1, 100))
+        older = LineTarget(ID, "taobao:1", "", 6, 6, LineValue(OPEN, "paid", 1, 900))
         assert len(fold_id_target(records, newer, Now(1, 1))) == 1
         assert fold_id_target(records, older, Now(2, 2)) == []
         assert fold_id_target(records, newer, Now(3, 3)) == []
@@ -207,7 +223,7 @@ class TestLateTargets:
     def test_what_is_not_the_users_has_no_worth(self) -> None:
         """Asking for it is a bug of ours."""
         with pytest.raises(ValueError, match="not this user's"):
-            worth_of(Contribution(1, 1))
+            value_of(Contribution(1, 1))
 
 
 class TestMoving:
@@ -215,7 +231,7 @@ class TestMoving:
 
     def lines(self, count: int) -> World:
         """Return a world with so many lines under one id."""
-        world = told(people=[])
+        world = world_of(people=[])
         world.take(
             snapshot("paid", "2026-01-04", 1000, line=f"taobao:{n}", user=None, pid="mm_1_2_3")
             for n in range(count)
@@ -236,15 +252,15 @@ class TestMoving:
     def test_a_newer_binding_overtakes_one_that_is_still_moving(self) -> None:
         """The older one's cursor is void; what comes meanwhile goes straight to the new owner."""
         world = self.lines(700)
-        partition = world.lane.partition_of(ID)
-        world.lane.send_user(bind(ID, "u1")[0], 0)
-        world.lane.step(ACCOUNTS, partition, 1)
+        partition = world.stream.partition_of(ID)
+        world.stream.send_user(bind(ID, "u1")[0], 0)
+        world.stream.step(ACCOUNTS, partition, 1)
         assert world.id_head(ID).moving
-        stage = world.lane.stages[ACCOUNTS]
-        assert stage.unfinished(world.lane.stores[ACCOUNTS, partition]) == 1
-        world.lane.send_user(bind(ID, "u2")[0], 0)
-        world.lane.send_order(claim("u3", "2026-01-01", line="taobao:699"), NOW_US)
+        stage = world.stream.stages[ACCOUNTS]
+        assert stage.unfinished(world.stream.stores[ACCOUNTS, partition]) == 1
+        world.stream.send_user(bind(ID, "u2")[0], 0)
+        world.stream.send_order(claim("u3", "2026-01-01", line="taobao:699"), NOW_US)
         world.take([snapshot("paid", "2026-01-05", 2000, line="taobao:9999", user=None, pid="mm_1_2_3")])
         assert money(world, "u1", LATER) == (0, 0, 0, 0)
         assert money(world, "u2", LATER) == (650 * 700 + 1300, 0, 0, 0)
-        assert stage.unfinished(world.lane.stores[ACCOUNTS, partition]) == 0
+        assert stage.unfinished(world.stream.stores[ACCOUNTS, partition]) == 0

@@ -1,4 +1,7 @@
-"""Rule files: what is a version, what is not, and that every problem is told at once (contracts.md 6)."""
+"""Rule files: what is a version, what is not, and that every problem is reported at once.
+
+See docs/spec/rules.md#checks.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from rebate_app.domain.rule_check import parse_rules
-from rebate_app.domain.rules import Level, RuleBook, RuleVersion
+from rebate_app.domain.pricing.rules import Level, RuleBook, RuleVersion
 from rebate_app.settings import ConfigurationError
-from rebate_app.wire.rule_files import load_rules
-
-from .world import us
+from rebate_app.wire.rules.files import load_rules
+from rebate_app.wire.rules.parsing import parse_rules
+from tests.domain.world import us
 
 LEAST = """
 schema = "rebate-rules/1"
@@ -74,7 +76,10 @@ class TestVersions:
     """What a file that is right says."""
 
     def test_the_least_file_has_the_defaults(self) -> None:
-        """`[money]` has the figures of domain.md 8; without `[inviter]` only buyers get something."""
+        """`[money]` has its defaults; without `[inviter]` only buyers get something.
+
+        See docs/spec/rules.md#files.
+        """
         version = version_of(LEAST)
         assert version.levels == (Level("basic", 6500),)
         assert (version.min_net_commission_fen, version.min_rebate_fen, version.max_payout_bps) == (
@@ -164,8 +169,8 @@ class TestProblems:
             ("depth = 2", "depth = 0", "inviter.level[2].depth: has to be an integer from 1 to 2, not 0"),
             ("vip = 400 }", "gold = 400 }", "inviter.level[2].bps.gold: unknown key"),
             ("bps = { basic = 300, vip = 400 }", "", "inviter.level[2].bps: is needed"),
-            ("select_by", "selected_by", "selected_by: unknown key"),
-            ("min_rebate_fen", "min_rebate", "money.min_rebate: unknown key"),
+            ("select_by", "selected_by", "selected_by: unknown key; did you mean select_by?"),
+            ("min_rebate_fen", "min_rebate", "money.min_rebate: unknown key; did you mean min_rebate_fen?"),
             ("[inviter]", "[inviter]\nrate = 1", "inviter.rate: unknown key"),
             ('id = "vip"', 'id = "vip"\nname = "V"', "level[2].name: unknown key"),
             ("[money]", "[cap]\n[money]", "cap: not supported yet"),
@@ -284,17 +289,21 @@ class TestFolder:
         (tmp_path / "b.toml").write_text(LEAST, encoding="utf-8")
         (tmp_path / "c.toml").write_text("schema = 1", encoding="utf-8")
         (tmp_path / "d.toml").mkdir()
+        (tmp_path / "e.toml").write_text(LEAST.replace('"r1"', '"r2"'), encoding="utf-8")
         with pytest.raises(ConfigurationError) as caught:
             load_rules(tmp_path)
-        says = str(caught.value)
-        assert "c.toml: schema: " in says
-        assert "d.toml: cannot be read: " in says
-        assert "b.toml: version 'r1' is in a.toml too" in says
-        assert "b.toml: effective_from is the same as in a.toml" in says
+        message = str(caught.value)
+        assert "c.toml: schema: " in message
+        assert "d.toml: cannot be read: " in message
+        assert "b.toml: version 'r1' is in a.toml too" in message
+        assert "e.toml: effective_from is the same as in 'r1', and there is no replaces" in message
 
     def test_a_folder_without_rules(self, tmp_path: Path) -> None:
         """Empty or not there: one sentence that names it."""
         with pytest.raises(ConfigurationError, match="no rule files"):
             load_rules(tmp_path)
-        with pytest.raises(ConfigurationError, match="cannot be read"):
+        with pytest.raises(ConfigurationError, match="no rule files"):
             load_rules(tmp_path / "absent")
+        (tmp_path / "file").write_text("", encoding="utf-8")
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            load_rules(tmp_path / "file")

@@ -1,7 +1,6 @@
-"""A small world for laws: rules, people and order facts through the real stages, read from the tables.
+"""A small world: rules, people and order facts through the real stages, read from the tables.
 
-It is separate from the tests because many laws ask the same things of the same accounts: balances,
-shares, owners, ids in suspense and ledgers, at any moment.
+It gives balances, shares, owners, attribution ids and ledgers at any moment.
 """
 
 from __future__ import annotations
@@ -11,23 +10,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rebate_app.domain.account import AccountLine, Head, chain_of, worth_of
-from rebate_app.domain.balance import Balance, balance_on, line_buckets
-from rebate_app.domain.calendar import day_of
-from rebate_app.domain.ledger import Entry
-from rebate_app.domain.order_line import LineState
-from rebate_app.domain.rule_check import parse_rules
-from rebate_app.domain.rules import RuleBook, RuleVersion
-from rebate_app.domain.suspense import IdHead, IdLine
+from agents.rule_activation import activations_of
+from rebate_app.domain.account.account import AccountLine, Head, chain_of, value_of
+from rebate_app.domain.account.attribution_account import IdHead, IdLine
+from rebate_app.domain.account.balance import Balance, balance_on, line_buckets
+from rebate_app.domain.account.ledger import Entry
+from rebate_app.domain.order.line import LineState
+from rebate_app.domain.pricing.calendar import day_of
+from rebate_app.domain.pricing.catalogue import Activation
+from rebate_app.domain.pricing.rules import RuleBook, RuleVersion
+from rebate_app.wire.rules.parsing import parse_rules
 from tables.accounts import ENTRY, HEAD, ID_HEAD, ID_LINE, LINE
+from tables.kinds import is_order_line
 from tables.order_lines import LINE as ORDER_LINE
-from tables.order_lines import is_line
-from tests.list_lane import ACCOUNTS, LINES, Choose, ListLane, at_random
 from tests.oracle import UserRecord
+from tests.topology_driver import ACCOUNTS, LINES, Choose, TopologyDriver, at_random
 
 Document = dict[str, Any]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LANE_PREFIX = b"!"  # records of the lane's own, such as how many dead letters there were
+ENGINE_PREFIX = b"!"  # records of the engine's own, such as how many dead letters there were
 MICROSECOND = timedelta(microseconds=1)
 NOW_US = 1_785_000_000_000_000  # 2026-07: after every moment of a feed, so that no fact is implausible
 
@@ -52,50 +53,50 @@ class World:
 
     def __init__(self, rules: Iterable[str], partitions: int = 3) -> None:
         self.rules = book_of(rules)
-        self.lane = ListLane(partitions, self.rules)
+        self.stream = TopologyDriver(partitions, self.rules)
         self._places: dict[str, int] = {}
 
     def know(self, users: Iterable[UserRecord]) -> None:
         """Send user facts and let them be processed."""
         for document, at_us in users:
-            self.lane.send_user(document, at_us)
-        self.lane.run(lambda works: (works[0], works[0].waiting))
+            self.stream.send_user(document, at_us)
+        self.stream.run(lambda works: (works[0], works[0].waiting))
 
     def take(self, orders: Iterable[Document], at_us: int = NOW_US) -> None:
         """Send order facts and let everything that follows be processed."""
         for document in orders:
-            self.lane.send_order(document, at_us)
-        self.lane.run(lambda works: (works[0], works[0].waiting))
+            self.stream.send_order(document, at_us)
+        self.stream.run(lambda works: (works[0], works[0].waiting))
 
     def live(
-        self, rng: random.Random, orders: Sequence[Document], binds: Sequence[UserRecord], chunk_max: int = 40
+        self, rng: random.Random, orders: Sequence[Document], binds: Sequence[UserRecord], batch_max: int = 40
     ) -> None:
-        """Send facts and bindings mixed at random, processing in between, in chunks of any size."""
-        choose = at_random(rng, chunk_max)
+        """Send facts and bindings mixed at random, processing in between, in batches of any size."""
+        choose = at_random(rng, batch_max)
         waiting = list(orders)
         binds_at = sorted(rng.randrange(len(waiting) + 1) for _ in binds)
         position = 0
         for number, (document, at_us) in zip(binds_at, binds, strict=True):
             position = self._send(rng, choose, waiting, position, number)
-            self.lane.send_user(document, at_us)
+            self.stream.send_user(document, at_us)
         self._send(rng, choose, waiting, position, len(waiting))
-        self.lane.run(choose)
+        self.stream.run(choose)
 
     def _send(self, rng: random.Random, choose: Choose, orders: list[Document], start: int, end: int) -> int:
         for number in range(start, end):
-            self.lane.send_order(orders[number], NOW_US)
+            self.stream.send_order(orders[number], NOW_US)
             if rng.random() < 0.02:
                 for _ in range(rng.randint(1, 6)):
-                    if works := self.lane.waiting():
+                    if works := self.stream.waiting():
                         work, count = choose(works)
-                        self.lane.step(work.stage, work.partition, count)
+                        self.stream.step(work.stage, work.partition, count)
         return end
 
     def _store(self, stage: str, key: str) -> Any:
         place = self._places.get(key)
         if place is None:
-            place = self._places[key] = self.lane.partition_of(key)
-        return self.lane.stores[stage, place]
+            place = self._places[key] = self.stream.partition_of(key)
+        return self.stream.stores[stage, place]
 
     def head(self, user_id: str) -> Head:
         """Return the head of a user's account."""
@@ -116,9 +117,9 @@ class World:
 
     def lines(self) -> Iterator[tuple[str, LineState]]:
         """Yield every line with what stage 1 knows of it."""
-        for (stage, _), store in self.lane.stores.items():
+        for (stage, _), store in self.stream.stores.items():
             if stage == LINES:
-                for key in [key for key, _ in store.items() if is_line(key)]:
+                for key in [key for key, _ in store.items() if is_order_line(key)]:
                     state = ORDER_LINE.read(store, key)
                     assert state is not None
                     yield key.decode(), state
@@ -144,7 +145,7 @@ class World:
 
     def _names(self, prefix: str) -> Iterator[list[str]]:
         """Yield what the keys of one kind of account record name."""
-        for (stage, _), store in self.lane.stores.items():
+        for (stage, _), store in self.stream.stores.items():
             if stage == ACCOUNTS:
                 for key in dict(store.items()):
                     kind, *parts = key.decode().split(" ")
@@ -166,14 +167,18 @@ class World:
 
     def dead_reasons(self) -> list[str]:
         """Return the reason of every dead letter."""
-        letters = self.lane.dead_letters
+        letters = self.stream.dead_letters
         return [dict(letter.headers)["rebate-error-reason"].decode() for letter in letters]
 
+    def activations(self, partition: int) -> list[Activation]:
+        """Return what a partition of the user log knows of rule versions."""
+        return activations_of(self.stream.stores[ACCOUNTS, partition]).items
+
     def snapshot(self) -> dict[tuple[str, int], dict[bytes, bytes]]:
-        """Return every record of every table, to compare worlds with each other; not what the lane notes."""
+        """Return every record of every table, to compare worlds; not what the engine notes."""
         return {
-            where: {key: value for key, value in store.items() if not key.startswith(LANE_PREFIX)}
-            for where, store in self.lane.stores.items()
+            where: {key: value for key, value in store.items() if not key.startswith(ENGINE_PREFIX)}
+            for where, store in self.stream.stores.items()
         }
 
 
@@ -186,7 +191,7 @@ def share_of(record: AccountLine, day: int) -> tuple[int, dict[str, int]] | None
 
 
 def net_of(record: AccountLine) -> Any:
-    """Return the worth from which a line's share was computed."""
+    """Return the value from which a line's share is computed."""
     effective = record.effective()
     assert effective is not None
-    return worth_of(effective[1])
+    return value_of(effective[1])

@@ -9,13 +9,16 @@ import threading
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from tests.conftest import SEED
+from tests.e2e.conftest import NewSystem
+from tests.kafka_fixture import SHORT_SESSION
 from tests.oracle import Feed, Oracle, make_feed, shuffle_with_repeats
 from tests.rig.system import System, Worker, ask
 
-from .conftest import NewSystem
-
-KILLS = int(os.environ.get("REBATE_TEST_KILLS", "20"))
+FULL = os.environ.get("REBATE_CHAOS") == "full"
+KILLS = int(os.environ.get("REBATE_TEST_KILLS", "50" if FULL else "10"))
 LINES = 40
 USERS = 12
 KILL_WITHIN_S = 1.5
@@ -24,12 +27,12 @@ FIRST_KILL_AFTER_S = 0.05
 
 def balances(worker: Worker, users: list[str], at: datetime) -> dict[str, Any]:
     """Return every user's balance, over HTTP, as the oracle says it."""
-    told = {}
+    balances_by_user = {}
     for user in users:
         body = ask_balance(worker, user, at)
         assert body is not None, f"no current answer for {user}"
-        told[user] = body
-    return told
+        balances_by_user[user] = body
+    return balances_by_user
 
 
 def ask_balance(worker: Worker, user: str, at: datetime) -> Any:
@@ -43,6 +46,7 @@ def ask_balance(worker: Worker, user: str, at: datetime) -> Any:
     return answer.body
 
 
+@pytest.mark.longer
 class TestKill:
     """The main job survives the worst moment to die."""
 
@@ -50,7 +54,7 @@ class TestKill:
         """Killed at a random moment of each part of an import, the balances are the oracle's each time."""
         rng = random.Random(SEED)
         feed: Feed = make_feed(rng, LINES, USERS)
-        system: System = new_system(feed.rules)
+        system: System = new_system(feed.rules, **SHORT_SESSION)
         system.send_users([document for document, _ in feed.users])
         orders = shuffle_with_repeats(rng, feed.orders)
         part = max(1, len(orders) // KILLS)
@@ -78,7 +82,11 @@ class TestKill:
         oracle = Oracle(sent, feed.users, feed.rules)
         at = rng.choice(feed.moments)
         users = sorted(oracle.users())
-        told = balances(worker, users, at)
+        balances_by_user = balances(worker, users, at)
         right = {user: oracle.balance(user, at) for user in users}
-        wrong = {user: (told[user], right[user]) for user in users if told[user] != right[user]}
+        wrong = {
+            user: (balances_by_user[user], right[user])
+            for user in users
+            if balances_by_user[user] != right[user]
+        }
         assert not wrong, json.dumps(wrong, indent=1, default=str)[:3000]

@@ -9,12 +9,11 @@ import time
 
 import pytest
 
+from tests.e2e.conftest import RULES, NewSystem
+from tests.e2e.test_workers import order
 from tests.rig.faults import POINTS
 from tests.rig.system import System, ask
 from tests.rig.waiting import wait_for
-
-from .conftest import RULES, NewSystem
-from .test_workers import order
 
 OTHER_CONTENT = RULES.replace("default = 6500", "default = 6000")
 FULL = os.environ.get("REBATE_CHAOS") == "full"
@@ -39,6 +38,7 @@ class TestLife:
         system.wait_idle()
         assert ask(f"{again.url}/v1/users/u2999/balance").body["estimated"] == 650
 
+    @pytest.mark.longer
     @pytest.mark.parametrize("point", POINTS if FULL else ("restoring", "commit-sent"))
     def test_sigterm_in_the_midst_of_anything(self, new_system: NewSystem, point: str) -> None:
         """SIGTERM while fencing, restoring or committing: 0 within 10 s, and the next worker goes on."""
@@ -78,8 +78,8 @@ class TestLife:
         worker.signal(signal.SIGTERM)
         assert worker.wait_exit(10) in (0, 75)
 
-    def test_rules_that_were_used_may_not_change_or_vanish(self, new_system: NewSystem) -> None:
-        """A worker whose files differ from what priced lines, or lack it, ends with 78, naming it."""
+    def test_published_rules_may_not_change_and_may_vanish(self, new_system: NewSystem) -> None:
+        """A file that differs from the published one ends a worker with 78; without files it goes on."""
         system: System = new_system([RULES, EARLIER])
         worker = system.start_worker()
         worker.wait_ready()
@@ -92,11 +92,10 @@ class TestLife:
         assert changed.wait_exit(30) == 78
         assert "2026-01" in changed.log_text().splitlines()[-1]
         rules.unlink()
-        gone = system.start_worker()
-        assert gone.wait_exit(30) == 78
-        rules.write_text(RULES, encoding="utf-8")
-        (system.folder / "rules" / "rules-1.toml").unlink()  # never used
-        system.start_worker().wait_ready()
+        (system.folder / "rules" / "rules-1.toml").unlink()
+        without_files = system.start_worker()
+        without_files.wait_ready()
+        assert ask(f"{without_files.url}/v1/users/u1/balance").status == 200
 
     def test_two_workers_with_one_url(self, new_system: NewSystem) -> None:
         """The second live worker at an address ends with 78."""
@@ -128,6 +127,6 @@ class TestLife:
     def test_a_session_that_the_broker_refuses(self, new_system: NewSystem) -> None:
         """A session time-out below the broker's least one ends the worker with 78 instead of a hang."""
         system: System = new_system()
-        worker = system.start_worker(REBATE_SESSION_TIMEOUT="4", REBATE_TRANSACTION_TIMEOUT="3")
+        worker = system.start_worker(REBATE_SESSION_TIMEOUT="3", REBATE_TRANSACTION_TIMEOUT="2")
         assert worker.wait_exit(40) == 78
         assert "InvalidSessionTimeout" in worker.log_text()

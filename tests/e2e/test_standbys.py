@@ -1,12 +1,12 @@
-"""Standbys answer while nobody else can, marked stale, and take over from where they are."""
+"""StandbyTasks answer while nobody else can, marked stale, and take over from where they are."""
 
 from __future__ import annotations
 
+from tests.e2e.conftest import NewSystem
+from tests.e2e.test_workers import SHARE, USERS, order, owned
+from tests.kafka_fixture import SHORT_SESSION
 from tests.rig.system import System, ask, frozen
 from tests.rig.waiting import wait_for
-
-from .conftest import NewSystem
-from .test_workers import SHARE, USERS, order, owned
 
 
 class TestStandbys:
@@ -16,18 +16,18 @@ class TestStandbys:
         self, new_system: NewSystem
     ) -> None:
         """While the owner is frozen its users get stale answers with lag or 503, then current ones."""
-        system: System = new_system(REBATE_STANDBYS="1")
+        system: System = new_system(REBATE_STANDBYS="1", **SHORT_SESSION)
         system.send_orders(order(user) for user in USERS)
         workers = [system.start_worker(), system.start_worker()]
         for worker in workers:
             worker.wait_ready()
         wait_for(lambda: owned(workers[0]) == owned(workers[1]) == 4, 60, "4 of 8 partitions each")
         system.wait_idle()
-        asked, freezes = workers
+        reader, freezes = workers
         seen: set[tuple[int, bool]] = set()
 
         def all_current() -> bool:
-            answers = [ask(f"{asked.url}/v1/users/{user}/balance", seconds=8) for user in USERS]
+            answers = [ask(f"{reader.url}/v1/users/{user}/balance", seconds=8) for user in USERS]
             for answer in answers:
                 if answer.status == 200:
                     assert answer.body["estimated"] == SHARE

@@ -1,12 +1,14 @@
-"""The worked example TB-A of domain.md 1.1, over Kafka and HTTP, to the fen at each step."""
+"""The worked example TB-A, over Kafka and HTTP, to the fen at each step.
+
+See docs/spec/money.md#worked-example.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from tests.e2e.conftest import NewSystem
 from tests.rig.system import System, Worker, ask
-
-from .conftest import NewSystem
 
 LINE = "3901000000000000011"
 
@@ -100,7 +102,10 @@ class TestWorkedExample:
     """TB-A: paid, received, settled, disputed, refunded, released."""
 
     def test_each_step_is_right_to_the_fen_over_http(self, new_system: NewSystem) -> None:
-        """After each fact both beneficiaries have what domain.md 1.1 says; the day of release frees it."""
+        """After each fact both beneficiaries have the amounts of the example; the day of release frees it.
+
+        See docs/spec/money.md#worked-example.
+        """
         system: System = new_system()
         worker = system.start_worker()
         system.send_users(PEOPLE)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.e2e.conftest import NewSystem
 from tests.rig.system import System, Worker, ask
 from tests.rig.waiting import wait_for
-
-from .conftest import NewSystem
 
 USERS = [f"user-{number}" for number in range(24)]
 COMMISSION = 1000

@@ -1,1 +1,1 @@
-"""What other systems hear, on a real Kafka."""
+"""Events for other systems, on a real Kafka."""

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from jsonschema import Draft202012Validator
 
 from rebate_app.wire.events import event_schema
 from tests.conftest import SEED
+from tests.kafka_fixture import SHORT_SESSION
 from tests.oracle import make_feed, shuffle_with_repeats
 from tests.rig.system import System, Worker, ask
 
@@ -25,7 +27,7 @@ BUCKETS = ("estimated", "confirmed", "held", "available", "frozen", "withdrawn",
 Document = dict[str, Any]
 
 
-def heard(system: System) -> list[Document]:
+def all_events(system: System) -> list[Document]:
     """Return what a read_committed consumer that knows nothing of ours hears, in order."""
     return [orjson.loads(record.value) for record in system.read(system.topics.events)]
 
@@ -64,8 +66,9 @@ def audited(system: System, worker: Worker, **environment: str) -> Document:
     return report
 
 
+@pytest.mark.longer
 class TestKills:
-    """Sent in the chunk's transaction, an event is there exactly when its balance is."""
+    """Sent in the batch's transaction, an event is there exactly when its balance is."""
 
     def test_each_event_once_over_kills(self, kafka: str, topic_prefix: str, tmp_path: Path) -> None:
         """Killed at random moments under import; then every event is there once, and the audit agrees."""
@@ -73,7 +76,7 @@ class TestKills:
         feed = make_feed(rng, 15 * KILLS, 12)
         orders = shuffle_with_repeats(rng, feed.orders)
         part = max(1, len(orders) // KILLS)
-        with System(kafka, topic_prefix, tmp_path, feed.rules) as system:
+        with System(kafka, topic_prefix, tmp_path, feed.rules, **SHORT_SESSION) as system:
             system.send_users([document for document, _ in feed.users])
             system.send_orders([feed.orders[0] | {"schema": "order-event/9"}])
             worker = system.start_worker(0)
@@ -90,7 +93,7 @@ class TestKills:
                 worker = system.start_worker(0)
                 worker.wait_ready()
             system.wait_idle()
-            events = heard(system)
+            events = all_events(system)
             check(events, worker)
             assert {event["kind"] for event in events} >= {"line.attributed", "dead-letter.opened"}
             assert audited(system, worker)["events"] == len(events)
@@ -111,33 +114,33 @@ class TestRebuild:
             system.send_orders(feed.orders[:half])
             system.wait_idle()
             assert first.stop() == 0
-            old = heard(system)
+            old = all_events(system)
             rebuilt = self._rebuilt(system, tmp_path, "silent")
             with rebuilt:
                 worker = rebuilt.start_worker(1)
                 worker.wait_ready()
                 rebuilt.wait_idle()
-                assert heard(system) == old
+                assert all_events(system) == old
                 audited(rebuilt, worker)
                 rebuilt.send_orders(feed.orders[half:])
                 rebuilt.wait_idle()
-                every = heard(system)
+                every = all_events(system)
                 ids = [event["event_id"] for event in every]
                 assert len(every) > len(old)
                 assert len(ids) == len(set(ids))
                 audited(rebuilt, worker)
-            telling = self._rebuilt(system, tmp_path, "telling", REBATE_EVENTS_SINCE="beginning")
-            with telling:
-                worker = telling.start_worker(2)
+            event_policy = self._rebuilt(system, tmp_path, "telling", REBATE_EVENTS_SINCE="beginning")
+            with event_policy:
+                worker = event_policy.start_worker(2)
                 worker.wait_ready()
-                telling.wait_idle()
-                told = [
+                event_policy.wait_idle()
+                later = [
                     orjson.loads(record.value)
                     for record in system.read(system.topics.events)
                     if (b"rebate-app", b"telling") in [(n.encode(), v) for n, v in record.headers]
                 ]
-                assert self._turns(told) >= self._turns(old) > set()
-                audited(telling, worker)
+                assert self._turns(later) >= self._turns(old) > set()
+                audited(event_policy, worker)
 
     @staticmethod
     def _turns(events: list[Document]) -> set[str]:

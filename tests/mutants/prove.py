@@ -14,9 +14,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.kafka_fixture import CHECKOUT, JARS_HOME, guarded, start_on_a_free_port
-
-from .catalogue import MUTATIONS, Mutation
+from tests.kafka_fixture import CHECKOUT, JARS_HOME, SHARED_OVERRIDES, guarded, start_on_a_free_port
+from tests.mutants.catalogue import MUTATIONS, Mutation
 
 COPIED = ("rebate_app", "agents", "tables", "tests", "rules", "pyproject.toml")
 PASSED, FAILED = 0, 1  # exit codes of pytest; any other means that it could not run
@@ -61,15 +60,15 @@ def run_tests(tests: list[str], mutation: Mutation | None, environment: Mapping[
 
 def prove(environment: Mapping[str, str]) -> int:
     """Return how many mutants survive."""
-    code, said = run_tests(sorted({each.caught_by for each in MUTATIONS}), None, environment)
-    print(f"unchanged: {said}")
+    code, last_line = run_tests(sorted({each.caught_by for each in MUTATIONS}), None, environment)
+    print(f"unchanged: {last_line}")
     if code != PASSED:
         return len(MUTATIONS)
     survivors = 0
     for mutation in MUTATIONS:
-        code, said = run_tests([mutation.caught_by], mutation, environment)
+        code, last_line = run_tests([mutation.caught_by], mutation, environment)
         survivors += code != FAILED
-        print(f"{'caught' if code == FAILED else 'SURVIVED'}: {mutation.name}: {said}", flush=True)
+        print(f"{'caught' if code == FAILED else 'SURVIVED'}: {mutation.name}: {last_line}", flush=True)
     return survivors
 
 
@@ -77,7 +76,7 @@ def main() -> int:
     """Return 0 when every mutant is caught."""
     folder = Path(tempfile.mkdtemp(prefix="mutants-kafka-"))
     with guarded(folder):
-        broker = start_on_a_free_port(folder)
+        broker = start_on_a_free_port(folder, SHARED_OVERRIDES)
         try:
             survivors = prove(os.environ | {"REBATE_TEST_BROKER": broker.address})
         finally:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.kafka_fixture import CHECKOUT
-
-from .catalogue import MUTATIONS, Mutation
+from tests.mutants.catalogue import MUTATIONS, Mutation
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)

@@ -3,7 +3,7 @@
 import random
 from datetime import UTC, date, datetime, timedelta, timezone
 
-from .moments import SHANGHAI
+from tests.oracle.moments import SHANGHAI
 
 FIRST_DAY = date(2025, 11, 20)
 DAYS = 150

@@ -4,7 +4,7 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
-from .feed_clock import LineClock, random_moment, spell
+from tests.oracle.feed_clock import LineClock, random_moment, spell
 
 Document = dict[str, Any]
 STATUSES = ("created", "paid", "received", "settled", "closed", "superseded", "punished", "unknown")

@@ -4,9 +4,9 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
-from .feed_clock import midnight_of, random_day, random_moment, spell
-from .feed_rules import LEVELS, STRANGE_LEVELS
-from .sharing import UserRecord
+from tests.oracle.feed_clock import midnight_of, random_day, random_moment, spell
+from tests.oracle.feed_rules import LEVELS, STRANGE_LEVELS
+from tests.oracle.sharing import UserRecord
 
 MICROSECOND = timedelta(microseconds=1)
 

@@ -1,9 +1,9 @@
-"""Random rule files that pass every check of contracts.md 6, as TOML text."""
+"""Random rule files that pass every check of docs/spec/rules.md#checks, as TOML text."""
 
 import random
 from datetime import datetime, timedelta
 
-from .feed_clock import random_moment, spell
+from tests.oracle.feed_clock import random_moment, spell
 
 LEVELS = ("basic", "vip", "gold")
 STRANGE_LEVELS = ("platinum", "nobody")  # profiles name them, no version knows them

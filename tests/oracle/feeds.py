@@ -1,6 +1,6 @@
 """Random feeds from a seed: rules, people and order facts, all accepted, and the moments that decide.
 
-Every document is valid under contracts.md: a worker has to accept all of them. Amounts are in fen.
+Every document is valid under docs/spec/facts.md: a worker has to accept all of them. Amounts are in fen.
 """
 
 import random
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from .feed_clock import far_moments, midnight_of
-from .feed_lines import Document, LinePlot, before_and_after
-from .feed_people import make_people, make_user_ids
-from .feed_rules import make_rules
-from .moments import SHANGHAI, next_month_day
-from .sharing import UserRecord
+from tests.oracle.feed_clock import far_moments, midnight_of
+from tests.oracle.feed_lines import Document, LinePlot, before_and_after
+from tests.oracle.feed_people import make_people, make_user_ids
+from tests.oracle.feed_rules import make_rules
+from tests.oracle.moments import SHANGHAI, next_month_day
+from tests.oracle.sharing import UserRecord
 
 PLATFORMS = ("taobao", "taobao", "taobao", "jd", "jd", "pdd", "pdd", "vip", "k9")
 MOMENTS_MAX = 60

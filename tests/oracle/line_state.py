@@ -1,4 +1,6 @@
-"""The state of one order line at a moment, from the set of all its facts (contracts.md 1 and 3).
+"""The state of one order line at a moment, from the set of all its facts.
+
+See docs/spec/facts.md#version-order and docs/spec/money.md#state-of-a-line.
 
 Nothing here knows users, rules or shares: only what the facts of one line say about its money.
 """
@@ -9,7 +11,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from .moments import day_of, instant, midnight, next_month_day, optional_instant
+from tests.oracle.moments import day_of, instant, midnight, next_month_day, optional_instant
 
 Document = dict[str, Any]
 

@@ -1,9 +1,9 @@
-"""The oracle: every balance from the whole set of facts at once, slowly and literally from contracts.md 3.
+"""The oracle: every balance from the whole set of facts at once, slowly and literally (docs/spec/money.md).
 
 It is the judge of the product and so shares nothing with it: no import, no trick, no increment, no pin.
 Its scope is the law's: profiles and rules were there before the lines, the last binding of an id holds.
 
-Readings, where contracts.md leaves room:
+Readings, where the specification leaves room:
 
 1.  Snapshots of every status but `unknown` give attribution: created, closed, superseded, punished too.
     `unknown` ones count (attribution only) where the line has no other status, a punished one included.
@@ -41,15 +41,15 @@ Readings, where contracts.md leaves room:
     owners nor ids in `inviter_id` alone. `lines` in the balance counts lines that the user owns now.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
-from .line_state import Document, LineFacts, LineState, state_at, time_text
-from .moments import instant, instant_of, midnight
-from .ownership import Owner, owner_of, parse_user_id_fields
-from .sharing import (
+from tests.oracle.line_state import Document, LineFacts, LineState, state_at, time_text
+from tests.oracle.moments import instant, instant_of, midnight
+from tests.oracle.ownership import Owner, owner_of, parse_user_id_fields
+from tests.oracle.sharing import (
     Beneficiary,
     Profile,
     RuleVersion,
@@ -82,8 +82,14 @@ class Oracle:
         users: Sequence[UserRecord],
         rules: Sequence[dict[str, Any] | str],
         user_id_fields: str = ALL_USER_ID_FIELDS,
+        pinned: Mapping[LineKey, str | None] | None = None,
     ) -> None:
-        """Take accepted order facts in any order, user facts with their time in log order, rule files."""
+        """Take accepted order facts in any order, user facts with their time in log order, rule files.
+
+        `pinned`: the version that prices each line, where not all versions were known when it came; None for
+        none (tests/oracle/activations.py).
+        """
+        self._pinned = pinned
         self._facts: dict[LineKey, LineFacts] = {}
         self._profiles: dict[str, list[Profile]] = {}
         self._bindings: dict[str, str | None] = {}
@@ -174,6 +180,21 @@ class Oracle:
             self._owners[key] = owner_of(facts, self._bindings, self._user_id_fields)
         return self._owners[key]
 
+    def pricing_facts(self) -> dict[LineKey, tuple[str | None, str | None]]:
+        """Return by line its owner and its paid time, on which its version depends."""
+        at = instant_of(datetime.fromisoformat("2100-01-01T00:00:00+08:00"))
+        found = {}
+        for key, facts in self._facts.items():
+            best = state_at(facts, at).best
+            found[key] = self._owner(facts).user_id, None if best is None else time_text(best, "paid")
+        return found
+
+    def _version(self, facts: LineFacts, paid: Fraction | None) -> RuleVersion | None:
+        if self._pinned is None or paid is None:
+            return version_in_force(self._versions, paid)
+        name = self._pinned.get((facts.platform, facts.order_line_id))
+        return next((version for version in self._versions if version.name == name), None)
+
     def _all_lines(self, at: datetime) -> dict[LineKey, dict[str, Any]]:
         """Answer for every line once per moment; facts never change, so this is no shortcut in the law."""
         moment = instant_of(at)
@@ -186,11 +207,8 @@ class Oracle:
         owner = self._owner(facts)
         paid_text = None if state.best is None else time_text(state.best, "paid")
         paid = None if paid_text is None else instant(paid_text)
-        version = version_in_force(self._versions, paid)
-        chain: list[Beneficiary] = []
-        if owner.user_id is not None and version is not None and paid is not None:
-            chain = chain_of(version, facts.platform, owner.user_id, paid, self._profiles)
-        elif owner.user_id is not None:
+        version, chain = self._priced(facts, owner.user_id, paid)
+        if owner.user_id is not None and not chain:
             chain = [Beneficiary(owner.user_id, 0, None, 0)]
         shares = [{**vars(one), **dict.fromkeys(BUCKETS, 0)} for one in chain]
         if version is not None and not state.worthless:
@@ -212,11 +230,20 @@ class Oracle:
             "platform_share": state.net - sum(share[bucket] for share in shares for bucket in BUCKETS),
         }
 
+    def _priced(
+        self, facts: LineFacts, owner: str | None, paid: Fraction | None
+    ) -> tuple[RuleVersion | None, list[Beneficiary]]:
+        """Return the version that prices a line, and who has a share of it."""
+        version = self._version(facts, paid)
+        if owner is None or version is None or paid is None:
+            return version, []
+        return version, chain_of(version, facts.platform, owner, paid, self._profiles)
+
 
 def _fill(
     shares: list[dict[str, Any]], whole: list[int], undisputed: list[int], state: LineState, at: Fraction
 ) -> None:
-    """Put the shares of a line into the buckets of contracts.md 3."""
+    """Put the shares of a line into the buckets of docs/spec/money.md."""
     for entry, all_of_it, sure in zip(shares, whole, undisputed, strict=True):
         if state.punishment == "frozen":
             entry["held"] = all_of_it

@@ -1,4 +1,6 @@
-"""Whose a line is: the user whom its facts name, or the attribution id that it waits under (contracts.md 1).
+"""Whose a line is: the user whom its facts name, or the attribution id that it waits under.
+
+See docs/spec/facts.md#attribution.
 
 It reads snapshots, claims and the last bindings, and never an amount.
 """
@@ -7,8 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .line_state import LineFacts, version
-from .moments import instant
+from tests.oracle.line_state import LineFacts, version
+from tests.oracle.moments import instant
 
 MEMBERS = ("user_id", "special_id", "sub_union_id", "custom_uid", "relation_id", "pid")
 ID_MEMBERS = MEMBERS[1:]  # in the order in which they are asked

@@ -1,4 +1,7 @@
-"""Rule versions, profiles in force, the chain of beneficiaries and their shares (contracts.md 3 and 6)."""
+"""Rule versions, profiles in force, the chain of beneficiaries and their shares.
+
+See docs/spec/money.md#pricing and docs/spec/rules.md#files.
+"""
 
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -7,7 +10,7 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
-from .moments import MICROSECONDS_PER_SECOND, instant, instant_of, optional_instant
+from tests.oracle.moments import MICROSECONDS_PER_SECOND, instant, instant_of, optional_instant
 
 BPS = 10_000
 DEFAULT_MIN_NET_COMMISSION_FEN = 2
@@ -44,6 +47,7 @@ class RuleVersion:
         money = document.get("money", {})
         inviter = document.get("inviter", {})
         self.name = str(document["version"])
+        self.replaces: str | None = document.get("replaces")
         self.effective_from = instant_of(start) if isinstance(start, datetime) else instant(start)
         self.levels: dict[str, dict[str, int]] = {
             entry["id"]: entry["share_bps"] for entry in document["level"]
@@ -85,10 +89,15 @@ class RuleVersion:
 
 
 def version_in_force(versions: Iterable[RuleVersion], paid: Fraction | None) -> RuleVersion | None:
-    """Return the version with the greatest `effective_from` that is not after the payment."""
+    """Return the version with the greatest `effective_from` that is not after the payment.
+
+    One that another of the versions replaces is not in force.
+    """
     if paid is None:
         return None
-    begun = [version for version in versions if version.effective_from <= paid]
+    versions = list(versions)
+    replaced = {version.replaces for version in versions}
+    begun = [v for v in versions if v.effective_from <= paid and v.name not in replaced]
     return max(begun, key=lambda version: version.effective_from, default=None)
 
 

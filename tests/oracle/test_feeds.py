@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from .feeds import Feed, make_feed, shuffle_with_repeats
-from .line_state import RANKS
-from .moments import instant
-from .oracle import BUCKETS, Oracle
+from tests.oracle.feeds import Feed, make_feed, shuffle_with_repeats
+from tests.oracle.line_state import RANKS
+from tests.oracle.moments import instant
+from tests.oracle.oracle import BUCKETS, Oracle
 
 SEEDS = range(12)
 USER_ID = re.compile(r"[A-Za-z0-9._@-]{1,128}")

@@ -2,8 +2,18 @@
 
 import pytest
 
-from .oracle import Oracle
-from .written import INVITED, RULES, Document, balance, money, one_line, punish, refund, snapshot
+from tests.oracle.oracle import Oracle
+from tests.oracle.written import (
+    INVITED,
+    RULES,
+    Document,
+    balance,
+    money,
+    one_line,
+    punish,
+    refund,
+    snapshot,
+)
 
 Money = tuple[int, int, int, int]
 
@@ -20,7 +30,7 @@ TB_A = [PAID_LINE, RECEIVED_LINE, SETTLED_LINE, FLAG_FLIPS, DISPUTE, DISPUTE_WON
 
 
 class TestWorkedExample:
-    """TB-A of domain.md 1.1, step by step."""
+    """TB-A of docs/spec/money.md#worked-example, step by step."""
 
     @pytest.mark.parametrize(
         ("facts", "at", "buyer", "inviter", "platform"),

@@ -2,8 +2,8 @@
 
 import pytest
 
-from .oracle import Oracle
-from .written import INVITED, RULES, Document, balance, money, one_line, snapshot
+from tests.oracle.oracle import Oracle
+from tests.oracle.written import INVITED, RULES, Document, balance, money, one_line, snapshot
 
 JD = "jd:JDROW000000001"
 JD_PAID = snapshot("paid", "2026-01-05 10:00:30", 1256, 0, line=JD, paid="2026-01-05 10:00:01")
@@ -22,7 +22,7 @@ def settlement(facts: list[Document], at: str, line: str = "taobao:1") -> tuple[
 
 
 class TestSettledByDate:
-    """JD-A of domain.md 1.2: the day comes without any event."""
+    """JD-A of docs/spec/networks.md#worked-example-jd-a: the day comes without any event."""
 
     @pytest.mark.parametrize(
         ("at", "buyer", "boss"),

@@ -2,8 +2,19 @@
 
 import pytest
 
-from .oracle import Oracle, UserRecord
-from .written import RULES, Document, bind, claim, moment, money, one_line, profile, refund, snapshot
+from tests.oracle.oracle import Oracle, UserRecord
+from tests.oracle.written import (
+    RULES,
+    Document,
+    bind,
+    claim,
+    moment,
+    money,
+    one_line,
+    profile,
+    refund,
+    snapshot,
+)
 
 
 def paid(

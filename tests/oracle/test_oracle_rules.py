@@ -2,8 +2,19 @@
 
 import pytest
 
-from .oracle import Oracle, UserRecord
-from .written import INVITED, PAID, RULES, TWO_LEVELS, balance, money, one_line, profile, refund, snapshot
+from tests.oracle.oracle import Oracle, UserRecord
+from tests.oracle.written import (
+    INVITED,
+    PAID,
+    RULES,
+    TWO_LEVELS,
+    balance,
+    money,
+    one_line,
+    profile,
+    refund,
+    snapshot,
+)
 
 PAID_LINE = snapshot("paid", "2026-01-03 20:14:05", 1791, 0, 179)
 

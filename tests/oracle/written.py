@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from .oracle import Oracle
-from .sharing import UserRecord
+from tests.oracle.oracle import Oracle
+from tests.oracle.sharing import UserRecord
 
 Document = dict[str, Any]
 PAID = "2026-01-03 20:13:51"
@@ -130,6 +130,29 @@ def bind(attribution_id: str, user_id: str | None) -> UserRecord:
         "user_id": user_id,
     }
     return document, 0
+
+
+def reprice(
+    user_id: str,
+    *,
+    lines: list[str] | None = None,
+    paid_from: str | None = None,
+    paid_to: str | None = None,
+    released: bool = False,
+    logged: str = "2026-07-01",
+) -> UserRecord:
+    """Write an `account.reprice` with the time of its record."""
+    document = {
+        "schema": "user-fact/1",
+        "kind": "account.reprice",
+        "user_id": user_id,
+        "lines": lines,
+        "paid_from": paid_from and _text(paid_from),
+        "paid_to": paid_to and _text(paid_to),
+        "released": released,
+        "reason": "profiles came late",
+    }
+    return document, round(moment(logged).timestamp() * 1_000_000)
 
 
 INVITED = [profile("u1", "basic", "boss"), profile("boss", "basic")]

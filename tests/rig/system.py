@@ -10,22 +10,26 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from email.message import Message
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 
 from rebate_app.broker import free_port
-from rebate_app.lane.admin import ensure_topics
-from rebate_app.lane.clients import started
+from rebate_app.cli.exits import run_with_broker
+from rebate_app.cli.lag_command import wait_until_settled
 from rebate_app.settings import Settings, load_settings
+from rebate_app.streams.kafka.admin import ensure_topics
+from rebate_app.streams.kafka.aiokafka_clients import AIOKafkaConsumer, AIOKafkaProducer, translated
+from rebate_app.streams.kafka.clients import started
 from rebate_app.wire.topics import Topics
-
-from .waiting import wait_for
+from tests.answer_check import check_answer
+from tests.rig.waiting import wait_for
 
 CHECKOUT = Path(__file__).parents[2]
 READY_SECONDS_MAX = 60.0
@@ -45,19 +49,32 @@ class Answer:
 
 
 def ask(
-    url: str, *, method: str = "GET", body: bytes | None = None, seconds: float = ASK_SECONDS_MAX
+    url: str,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    seconds: float = ASK_SECONDS_MAX,
+    is_ours: bool = True,
 ) -> Answer:
-    """Ask once; errors of HTTP are answers, and nobody there is status 0."""
+    """Ask once; errors of HTTP are answers, and nobody there is 0. `is_ours`: a worker of ours answers."""
     request = urllib.request.Request(url, data=body, method=method)  # noqa: S310 - http to loopback
     if body is not None:
         request.add_header("Content-Type", "application/json")
     try:
         with urllib.request.urlopen(request, timeout=seconds) as response:  # noqa: S310
-            return Answer(response.status, _json(response.read()), dict(response.headers))
+            answer = response.status, response.headers, response.read()
     except urllib.error.HTTPError as error:
-        return Answer(error.code, _json(error.read()), dict(error.headers))
+        answer = error.code, error.headers, error.read()
     except (urllib.error.URLError, OSError, TimeoutError):
         return Answer(0, None, {})
+    status, headers, raw = answer
+    return checked(request, *answer) if is_ours else Answer(status, _json(raw), dict(headers))
+
+
+def checked(request: urllib.request.Request, status: int, headers: Message[str, str], body: bytes) -> Answer:
+    """Return an answer that is one of those that /openapi.json describes."""
+    check_answer(request.get_method(), request.selector, status, headers, body)
+    return Answer(status, _json(body), dict(headers))
 
 
 def _json(raw: bytes) -> Any:
@@ -70,7 +87,9 @@ def _json(raw: bytes) -> Any:
 class Worker:
     """One worker process: `faust -A rebate_app worker`, as an operator starts it."""
 
-    def __init__(self, environment: Mapping[str, str], port: int, log: Path) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], port: int, log: Path, prefix: Sequence[str] = ()
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
         self.environment = dict(environment)
@@ -78,7 +97,7 @@ class Worker:
         app = environment.get("REBATE_TEST_APP") or ("tests.rig.faults" if rigged else "rebate_app")
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "faust", "-A", app, "worker", "-l", "info"],
+                [*prefix, sys.executable, "-m", "faust", "-A", app, "worker", "-l", "info"],
                 cwd=CHECKOUT,
                 env=self.environment,
                 stdout=out,
@@ -115,7 +134,10 @@ class Worker:
         """SIGTERM, and return its exit code."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
-        return self.process.wait(seconds_max)
+        code = self.process.wait(seconds_max)
+        if code:
+            print(f"{self.url} ended with {code}:\n{self.log_text()[-6_000:]}")  # shown if the test fails
+        return code
 
     def wait_exit(self, seconds_max: float) -> int:
         """Wait until it ends by itself, and return its exit code."""
@@ -137,6 +159,7 @@ class System:
             "REBATE_BROKER": kafka,
             "REBATE_TOPIC_PREFIX": prefix,
             "REBATE_RULES": str(rules_folder),
+            "REBATE_DATADIR": str(folder / "commands"),  # not the checkout's, whose mode is its user's affair
             "REBATE_PARTITIONS": "4",
             **environment,
         }
@@ -159,12 +182,18 @@ class System:
             "REBATE_DATADIR": str(self.folder / f"worker-{number}"),
         }
 
-    def start_worker(self, number: int | None = None, **environment: str) -> Worker:
-        """Start a worker; the same number again has the same data folder and another port."""
+    def start_worker(
+        self, number: int | None = None, *, prefix: Sequence[str] = (), **environment: str
+    ) -> Worker:
+        """Start a worker; the same number again has the same data folder and another port.
+
+        `prefix`: the words before its command, for one that runs elsewhere.
+        """
         number = len(self.workers) if number is None else number
         port = free_port()
         log = self.folder / f"worker-{number}.log"
-        worker = Worker(self.environment(port, number) | environment, port, log)
+        port = int(environment.get("REBATE_WEB_PORT", port))
+        worker = Worker(self.environment(port, number) | environment, port, log, prefix)
         self.workers.append(worker)
         return worker
 
@@ -184,10 +213,19 @@ class System:
         )
 
     def wait_idle(self, seconds_max: float = IDLE_SECONDS_MAX) -> None:
-        """Wait until everything acknowledged so far is in the balances (`rebate lag --wait`)."""
-        done = self.command("lag", "--wait", str(seconds_max), seconds_max=seconds_max + 30)
+        """Wait until everything acknowledged so far is in the balances.
+
+        What `rebate lag --wait` waits for, in this process: tests wait often, and a process of its own for
+        each wait would cost more than all workers.
+        """
+        settings = load_settings(self._environment)  # as they are now: a test may have changed them
+        settled = run_with_broker(settings, self._settled(settings, seconds_max))
         logs = "\n".join(worker.log_text()[-2000:] for worker in self.workers[-3:])
-        assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{logs}"
+        assert settled, f"not everything is in the balances after {seconds_max:g} s\n{logs}"
+
+    async def _settled(self, settings: Settings, seconds_max: float) -> bool:
+        async with asyncio.timeout(seconds_max + 30):
+            return await wait_until_settled(settings, seconds_max, _unshown)
 
     def produce(self, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]) -> None:
         """Send records as any producer would, acknowledged."""
@@ -206,10 +244,8 @@ class System:
 
     def send_users(self, documents: Iterable[Document]) -> None:
         """Send user facts, keyed by user or attribution id."""
-        keys = {"user.profile": "user_id", "attribution.bind": "attribution_id"}
-        self.produce(
-            self.topics.user_log, ((d[keys[d["kind"]]].encode(), orjson.dumps(d)) for d in documents)
-        )
+        owners = ((d["attribution_id" if "attribution_id" in d else "user_id"], d) for d in documents)
+        self.produce(self.topics.user_log, ((owner.encode(), orjson.dumps(d)) for owner, d in owners))
 
     def __enter__(self) -> Self:
         return self
@@ -227,12 +263,17 @@ class System:
                 worker.kill()
 
 
+def _unshown(done: int, note: str) -> None:
+    """Show no progress."""
+
+
 async def produce(broker: str, topic: str, records: list[tuple[bytes | None, bytes | None]]) -> None:
     """Send records as any producer would; return once all are acknowledged."""
     sender = AIOKafkaProducer(bootstrap_servers=broker, acks="all", enable_idempotence=True, linger_ms=5)
     async with started(sender) as producer:
         sent = [await producer.send(topic, value, key=key) for key, value in records]
-        await asyncio.gather(*sent)
+        with translated():
+            await asyncio.gather(*sent)
 
 
 async def _read(broker: str, topic: str, within: float) -> list[Any]:

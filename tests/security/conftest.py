@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .secured import SecuredKafka, secured_kafka
+from tests.security.secured import SecuredKafka, secured_kafka
 
 
 @pytest.fixture(scope="session")

@@ -139,18 +139,19 @@ class SecuredKafka:
         parser.add_argument("--allow-principal", required=True)
         parser.add_argument("--operation", action="append", required=True)
         parser.add_argument("--resource-pattern-type", default="literal")
-        for kind in RESOURCES:
+        parser.add_argument("--cluster", action="append_const", const="kafka-cluster", default=[])
+        for kind in RESOURCES.keys() - {"cluster"}:
             parser.add_argument("--" + kind.replace("_", "-"), action="append", default=[])
         assert words[0] == "kafka-acls"
-        asked = parser.parse_args(words[1:])
-        pattern = PATTERNS[asked.resource_pattern_type]
+        options = parser.parse_args(words[1:])
+        pattern = PATTERNS[options.resource_pattern_type]
         rights = [
             struct.pack(">b", number) + _text(name) + struct.pack(">b", pattern)
-            + _text(asked.allow_principal) + _text("*")
+            + _text(options.allow_principal) + _text("*")
             + struct.pack(">bb", OPERATIONS[operation], ALLOW)
             for kind, number in RESOURCES.items()
-            for name in getattr(asked, kind)
-            for operation in asked.operation
+            for name in getattr(options, kind)
+            for operation in options.operation
         ]  # fmt: skip
         body = struct.pack(">i", len(rights)) + b"".join(rights)
         with socket.create_connection(("127.0.0.1", self._port), timeout=30) as connection:

@@ -18,8 +18,7 @@ from tests.e2e.conftest import RULES
 from tests.e2e.test_workers import SHARE, order
 from tests.rig.system import CHECKOUT, Worker, ask
 from tests.rig.waiting import wait_for
-
-from .secured import PASSWORDS, SCRAM_USER, SecuredKafka
+from tests.security.secured import PASSWORDS, SCRAM_USER, SecuredKafka
 
 pytestmark = pytest.mark.kafka
 
@@ -119,12 +118,12 @@ class TestLink:
         doctor = place.run(given | {"REBATE_URL": worker.url}, "doctor", "--json")
         assert doctor.returncode == 0, doctor.stdout
         assert worker.stop() == 0
-        said = worker.log_text() + imported.stderr + doctor.stdout + doctor.stderr
-        assert not any(secret in said for secret in SECRETS)
+        output = worker.log_text() + imported.stderr + doctor.stdout + doctor.stderr
+        assert not any(secret in output for secret in SECRETS)
 
-    @pytest.mark.parametrize(("wrong", "says", "names"), WRONG)
+    @pytest.mark.parametrize(("wrong", "message", "names"), WRONG)
     def test_each_command_says_which_setting(
-        self, secured: SecuredKafka, place: Place, wrong: dict[str, str], says: str, names: str
+        self, secured: SecuredKafka, place: Place, wrong: dict[str, str], message: str, names: str
     ) -> None:
         """A wrong password, mechanism or certificate is one sentence and 69, within seconds."""
         given = secured.environment("admin") | wrong
@@ -133,7 +132,7 @@ class TestLink:
         done = place.run(given, "lag")
         assert time.monotonic() - began < REFUSED_WITHIN_S
         assert done.returncode == 69, done.stderr
-        assert says in done.stderr
+        assert message in done.stderr
         assert names in done.stderr
         assert len(done.stderr.splitlines()) == 1
 
@@ -170,7 +169,7 @@ class TestLink:
         assert secured.run_acl_commands(printed.stdout) > 20
         missing = place.run(given["worker"], "topics", "verify")
         assert missing.returncode == 78
-        assert missing.stderr.count("is missing") == 15
+        assert missing.stderr.count("is missing") == 21
         refused = place.run(given["importer"], "topics", "create")
         assert refused.returncode == 78
         assert "REBATE_TOPICS=verify" in refused.stderr

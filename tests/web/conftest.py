@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from .worlds import World
+from tests.web.worlds import World
 
 
 @pytest_asyncio.fixture

@@ -1,10 +1,13 @@
-"""Facts as clients send them, and the worked example TB-A (domain.md 1.1) step by step."""
+"""Facts as clients send them, and the worked example TB-A step by step.
+
+See docs/spec/money.md#worked-example.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rebate_app.domain.rules import BASE_NET, Level, RuleBook, RuleVersion
+from rebate_app.domain.pricing.rules import BASE_NET, Level, RuleBook, RuleVersion
 from rebate_app.wire.moments import parse_moment
 
 Document = dict[str, Any]

@@ -10,18 +10,17 @@ from typing import Any
 import orjson
 import pytest
 
-from rebate_app.web.account_lists import read_ledger, read_lines
-from rebate_app.web.api import Call, Handler
-from rebate_app.web.balances import read_balance
-from rebate_app.web.catalogue import LEDGER_REASONS, OWNER_BY
-from rebate_app.web.everybody import read_unbound, read_users
-from rebate_app.web.order_lines import read_order_line
-from rebate_app.web.share_words import SHARE_REASONS
+from rebate_app.web.context import Handler, HttpRequest
+from rebate_app.web.enumerations import LEDGER_REASONS, OWNER_BY
+from rebate_app.web.resources.account_lists import read_ledger, read_lines
+from rebate_app.web.resources.balances import read_balance
+from rebate_app.web.resources.listings import read_unbound, read_users
+from rebate_app.web.resources.order_lines import read_order_line
+from rebate_app.web.resources.share_explanation import SHARE_REASONS
 from tests.conftest import SEED
 from tests.domain.world import NOW_US, book_of
 from tests.oracle import make_feed
-
-from .worlds import World
+from tests.web.worlds import World
 
 pytestmark = pytest.mark.asyncio
 
@@ -34,7 +33,7 @@ class Reader:
     """Reads resources of one worker by calling their handlers, whole lists at once."""
 
     def __init__(self, world: World, at: str) -> None:
-        self._desk = world.workers[0].desk
+        self._context = world.workers[0].context
         self._at = at
 
     async def read(self, handler: Handler, query: Mapping[str, str] | None = None, **params: str) -> Any:
@@ -43,9 +42,9 @@ class Reader:
         async def no_body() -> bytes:
             return b""
 
-        asked = {"at": self._at, **(query or {})}
+        parameters = {"at": self._at, **(query or {})}
         return orjson.loads(
-            (await handler(self._desk, Call("GET", "/", params, asked, {}, "r", no_body))).body
+            (await handler(self._context, HttpRequest("GET", "/", params, parameters, {}, "r", no_body))).body
         )
 
     async def all(self, handler: Handler, query: Mapping[str, str] | None = None, **params: str) -> list[Any]:
@@ -91,19 +90,19 @@ async def order_lines_agree(
     waiting: Counter[str] = Counter()
     left = dict(shares)
     for platform, order_line_id in sorted(keys):
-        said = await reader.read(read_order_line, platform=platform, order_line_id=order_line_id)
-        assert said["visible"] is True
-        assert said["owner"]["by"] in OWNER_BY
-        total = sum(share[bucket] for share in said["shares"] for bucket in BUCKETS)
-        assert said["platform_share"] == said["net"] - total >= 0
-        assert said["explanation"]
-        for share in said["shares"]:
+        body = await reader.read(read_order_line, platform=platform, order_line_id=order_line_id)
+        assert body["visible"] is True
+        assert body["owner"]["by"] in OWNER_BY
+        total = sum(share[bucket] for share in body["shares"] for bucket in BUCKETS)
+        assert body["platform_share"] == body["net"] - total >= 0
+        assert body["explanation"]
+        for share in body["shares"]:
             known = left.pop((share["user_id"], f"{platform}:{order_line_id}"))
             assert known == {name: share[name] for name in ("depth", *BUCKETS)}
             assert (share["reason"] is None) == any(share[bucket] for bucket in BUCKETS)
             assert share["reason"] is None or share["reason"] in SHARE_REASONS
-        if said["owner"]["by"] == "suspense":
-            waiting[said["owner"]["attribution_id"]] += said["net"]
+        if body["owner"]["by"] == "suspense":
+            waiting[body["owner"]["attribution_id"]] += body["net"]
     assert left == {}
     return waiting
 
@@ -115,12 +114,12 @@ async def test_all_resources_say_the_same(number: int) -> None:
     feed = make_feed(rng, LINES_MAX, USERS_MAX)
     async with World(partitions=3, book=book_of(feed.rules)) as world:
         for document, at_us in feed.users:
-            world.lane.send_user(document, at_us)
-            world.lane.run()
+            world.stream.send_user(document, at_us)
+            world.stream.run()
         for document in feed.orders:
-            world.lane.send_order(document, NOW_US)
-        world.lane.run(rng)
-        assert world.lane.dead_letters == []
+            world.stream.send_order(document, NOW_US)
+        world.stream.run(rng)
+        assert world.stream.dead_letters == []
         keys = {(document["platform"], document["order_line_id"]) for document in feed.orders}
         for at in MOMENTS:
             reader = Reader(world, at)

@@ -1,4 +1,4 @@
-"""`GET /v1/users/{user_id}/balance` (contracts.md 4)."""
+"""`GET /v1/users/{user_id}/balance` (docs/spec/http.md#balance)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import re
 import msgspec
 import pytest
 
-from rebate_app.domain.account import Head
+from rebate_app.domain.account.account import Head
 from tables.accounts import HEAD
-
-from .facts import BUYER, DISPUTED, INVITER, REFUNDED, paid, profile, received, settled, snapshot
-from .worlds import NOW, World, problem
+from tests.web.facts import BUYER, DISPUTED, INVITER, REFUNDED, paid, profile, received, settled, snapshot
+from tests.web.worlds import NOW, World, problem
 
 pytestmark = pytest.mark.asyncio
 
@@ -32,12 +31,12 @@ ZEROS = {
 
 async def buckets(world: World, user_id: str, at: str = NOW) -> tuple[int, int, int, int]:
     """Return (estimated, confirmed, held, available) of a user at a moment."""
-    said = await world.read(f"/v1/users/{user_id}/balance?at={at.replace('+', '%2B')}")
-    return said["estimated"], said["confirmed"], said["held"], said["available"]
+    members = await world.read(f"/v1/users/{user_id}/balance?at={at.replace('+', '%2B')}")
+    return members["estimated"], members["confirmed"], members["held"], members["available"]
 
 
 class TestWorkedExample:
-    """TB-A of domain.md 1.1: share 6500, inviter 1000."""
+    """TB-A of docs/spec/money.md#worked-example: share 6500, inviter 1000."""
 
     async def test_every_step_is_right_to_the_fen(self, world: World) -> None:
         """Paid, received, settled, disputed and refunded give the contract's amounts, one after another."""
@@ -69,9 +68,9 @@ class TestBody:
     async def test_it_is_the_contracts_object(self, world: World) -> None:
         """All members are there, amounts in fen, with where and when the answer holds."""
         world.orders(paid(), settled())
-        said = await world.read("/v1/users/u1/balance")
-        partition = world.lane.partition_of(BUYER)
-        assert said == ZEROS | {
+        members = await world.read("/v1/users/u1/balance")
+        partition = world.stream.partition_of(BUYER)
+        assert members == ZEROS | {
             "user_id": BUYER,
             "confirmed": 995,
             "maturing": [{"on": "2026-02-21", "amount": 995}],
@@ -80,34 +79,34 @@ class TestBody:
             "as_of": {
                 "topic": "rebate-user-log",
                 "partition": partition,
-                "offset": len(world.lane.log("rebate-user-log", partition)) - 1,
+                "offset": len(world.stream.log("rebate-user-log", partition)) - 1,
                 "lag": 0,
             },
             "at": NOW,
         }
-        assert list(said)[-2:] == ["as_of", "at"]
+        assert list(members)[-2:] == ["as_of", "at"]
 
     async def test_somebody_never_seen_has_zeros(self, world: World) -> None:
         """A user that nobody ever named is 200 with zeros and version 0."""
-        said = await world.read("/v1/users/nobody@example.org/balance")
-        assert said["as_of"]["offset"] == -1
-        del said["as_of"]
-        assert said == ZEROS | {"user_id": "nobody@example.org", "version": 0, "at": NOW}
+        members = await world.read("/v1/users/nobody@example.org/balance")
+        assert members["as_of"]["offset"] == -1
+        del members["as_of"]
+        assert members == ZEROS | {"user_id": "nobody@example.org", "version": 0, "at": NOW}
 
     async def test_what_is_not_processed_yet_is_lag(self, world: World) -> None:
         """`lag` counts what follows the last offset that the answer holds."""
         world.users(profile(BUYER))
-        world.lane.send_user(profile(BUYER, level="vip"), world.clock())
+        world.stream.send_user(profile(BUYER, level="vip"), world.clock())
         as_of = (await world.read("/v1/users/u1/balance"))["as_of"]
-        assert (as_of["offset"], as_of["lag"]) == (0, 1)
+        assert (as_of["offset"], as_of["lag"]) == (1, 1)  # behind the profile is the rules' activation
 
     async def test_debt_is_what_available_lacks(self, world: World) -> None:
         """A negative `available` is shown as it is, and as debt."""
         key = HEAD.key("debtor")
-        store = world.lane.stores["accounts", world.lane.partition_of("debtor")]
+        store = world.stream.stores["accounts", world.stream.partition_of("debtor")]
         store.apply({key: msgspec.json.encode(Head(version=1, settled={0: {1: -300}}))}, 0)
-        said = await world.read("/v1/users/debtor/balance")
-        assert (said["available"], said["debt"]) == (-300, 300)
+        members = await world.read("/v1/users/debtor/balance")
+        assert (members["available"], members["debt"]) == (-300, 300)
 
     async def test_lines_count_what_the_user_bought(self, world: World) -> None:
         """Open, settled and closed lines are counted for the buyer, not for the inviter."""
@@ -133,12 +132,12 @@ class TestBody:
             settled(line_id="2"),
             settled(line_id="3"),
         )
-        said = await world.read("/v1/users/u1/balance")
-        assert said["maturing"] == [
+        members = await world.read("/v1/users/u1/balance")
+        assert members["maturing"] == [
             {"on": "2026-02-21", "amount": 1_990},
             {"on": "2026-03-21", "amount": 995},
         ]
-        assert sum(item["amount"] for item in said["maturing"]) == said["confirmed"] == 2_985
+        assert sum(item["amount"] for item in members["maturing"]) == members["confirmed"] == 2_985
 
 
 class TestAt:
@@ -156,8 +155,8 @@ class TestAt:
     )
     async def test_a_moment_is_understood_with_any_offset(self, world: World, text: str) -> None:
         """Whatever the offset, and with a space for a plus, it is one moment, said in +08:00."""
-        said = await world.read(f"/v1/users/u1/balance?at={text}")
-        assert said["at"] == "2026-03-01T00:00:00+08:00"
+        members = await world.read(f"/v1/users/u1/balance?at={text}")
+        assert members["at"] == "2026-03-01T00:00:00+08:00"
 
     @pytest.mark.parametrize(
         "text",
@@ -189,8 +188,8 @@ class TestAt:
         """The clock moves the answer and its `at`, nothing else."""
         world.orders(settled())
         world.clock.now += 86_400_000_000 * 30
-        said = await world.read("/v1/users/u1/balance")
-        assert (said["at"], said["available"]) == ("2026-03-03T00:00:00+08:00", 995)
+        members = await world.read("/v1/users/u1/balance")
+        assert (members["at"], members["available"]) == ("2026-03-03T00:00:00+08:00", 995)
 
 
 class TestEtag:
@@ -205,7 +204,7 @@ class TestEtag:
         others = [
             name
             for n in range(99)
-            if world.lane.partition_of(name := f"x{n}") == world.lane.partition_of(BUYER)
+            if world.stream.partition_of(name := f"x{n}") == world.stream.partition_of(BUYER)
         ]
         world.users(profile(others[0]))
         second = await world.get("/v1/users/u1/balance")
@@ -249,7 +248,7 @@ class TestRefusals:
 
     async def test_while_nobody_may_answer_it_is_503(self, world: World) -> None:
         """While the owner is being restored: 503 `not-ready` with Retry-After."""
-        world.give("accounts", world.lane.partition_of(BUYER), None)
+        world.give("accounts", world.stream.partition_of(BUYER), None)
         reply = await world.get("/v1/users/u1/balance")
         assert "restored" in problem(reply, 503, "not-ready")["detail"]
         assert reply.headers["Retry-After"] == "3"

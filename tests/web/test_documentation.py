@@ -1,21 +1,23 @@
-"""docs/http.md says what is served, and all of it."""
+"""docs/http.md describes every route and problem."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from rebate_app.domain.facts import PUNISH_RANK, REFUND_RANK, STATUS_RANK
-from rebate_app.web.catalogue import LEDGER_REASONS, MARK, PUNISHMENTS, main, tables
+from rebate_app.web.enumerations import LEDGER_REASONS, PUNISHMENTS
+from rebate_app.web.http_page import MARK, main, tables
 from rebate_app.web.problems import PROBLEMS
-from rebate_app.web.routes import ROUTES
+from rebate_app.web.routes.table import ROUTES
+from rebate_app.web.routing.peer_rpc import INTERNAL_PATH
 
 PAGE = Path(__file__).parents[2] / "docs" / "http.md"
 
 
 def test_the_tables_are_fresh() -> None:
-    """The generated part of the page is what the code says now."""
+    """The generated part of the page is that of the code."""
     generated = PAGE.read_text(encoding="utf-8").partition(MARK)[2]
-    assert generated == "\n" + tables(), "run: python -m rebate_app.web.catalogue docs/http.md"
+    assert generated == "\n" + tables(), "run: python -m rebate_app.web.http_page docs/http.md"
 
 
 def test_writing_them_anew_leaves_the_rest_alone(tmp_path: Path) -> None:
@@ -31,7 +33,7 @@ def test_every_resource_and_problem_is_listed() -> None:
     """Every path for clients and every problem code is on the page, with its status."""
     page = PAGE.read_text(encoding="utf-8")
     for route in ROUTES:
-        assert (f"`{route.path}`" in page) == (route.name != "internal")
+        assert (f"`{route.path}`" in page) == (not route.path.startswith(INTERNAL_PATH))
     for code, kind in PROBLEMS.items():
         assert f"| `{code}` | {kind.status} |" in page
 

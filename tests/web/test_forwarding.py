@@ -1,4 +1,4 @@
-"""Any worker answers for any user (contracts.md 4, design.md 6)."""
+"""Any worker answers for any user (docs/spec/http.md#routing, docs/spec/architecture.md#faust-traps)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import time
 import msgspec
 import pytest
 
-from rebate_app.web.api import GUARD_HEADER
-from rebate_app.web.routes import QUESTIONS
-from rebate_app.web.shares import ShareAsked
-
-from .facts import BUYER, INVITER, LINE, LINE_ID, paid, profile
-from .worlds import World, hung_server, problem
+from rebate_app.web.auth.authenticator import FORWARDED_HEADER
+from rebate_app.web.resources.shares import ShareRequest
+from rebate_app.web.routes.peer_rpcs import PEER_RPCS
+from rebate_app.web.routing.peer_rpc import PeerRpc
+from tests.web.facts import BUYER, INVITER, LINE, LINE_ID, paid, profile
+from tests.web.worlds import World, hung_server, problem
 
 pytestmark = pytest.mark.asyncio
 
@@ -34,7 +34,7 @@ class TestReads:
     """A worker that does not own the partition asks the owner."""
 
     async def test_every_worker_says_the_same_of_every_user(self, pair: World) -> None:
-        """Body, status and ETag are the owner's, whichever worker is asked, for every user."""
+        """Body, status and ETag are the owner's, whichever worker answers, for every user."""
         pair.users(*(profile(user_id, USERS[(n + 1) % 20]) for n, user_id in enumerate(USERS)))
         pair.orders(*(paid(line_id=user_id, attribution={"user_id": user_id}) for user_id in USERS))
         assert {pair.owner_of(user_id) for user_id in USERS} == {0, 1}
@@ -43,7 +43,7 @@ class TestReads:
                 "balance",
                 "lines",
                 "ledger",
-                f"balance?at=2026-03-01T00:00:00%2B08:00&x={user_id}",
+                "balance?at=2026-03-01T00:00:00%2B08:00",
             ):
                 target = f"/v1/users/{user_id}/{resource}"
                 first, second = await pair.get(target, 0), await pair.get(target, 1)
@@ -77,11 +77,11 @@ class TestReads:
         assert problem(reply, 404, "unknown-line")["request_id"] == "r1"
 
     async def test_dots_are_not_resolved_on_the_way(self, pair: World) -> None:
-        """A user called `..` is asked for as such over a hop."""
+        """A user called `..` stays that over a hop."""
         for name in ("..", ".", "%2e%2E"):
             for worker in (0, 1):
-                said = await pair.read(f"/v1/users/{name}/balance", worker)
-                assert said["user_id"] == name.replace("%2e%2E", "..")
+                members = await pair.read(f"/v1/users/{name}/balance", worker)
+                assert members["user_id"] == name.replace("%2e%2E", "..")
 
 
 class TestLoopGuard:
@@ -89,7 +89,7 @@ class TestLoopGuard:
 
     async def test_two_who_point_at_each_other_give_503(self, pair: World) -> None:
         """When each worker believes the other to be the owner, the answer is 503, at once."""
-        partition = pair.lane.partition_of(BUYER)
+        partition = pair.stream.partition_of(BUYER)
         pair.workers[0].placement.elsewhere["accounts", partition] = pair.remote(1)
         pair.workers[1].placement.elsewhere["accounts", partition] = pair.remote(0)
         for worker in (0, 1):
@@ -99,14 +99,14 @@ class TestLoopGuard:
 
     async def test_one_who_points_at_itself_gives_503(self, pair: World) -> None:
         """An assignment that names the worker itself, which has nothing yet, is no owner."""
-        partition = pair.lane.partition_of(BUYER)
+        partition = pair.stream.partition_of(BUYER)
         pair.workers[0].placement.elsewhere["accounts", partition] = pair.remote(0)
         problem(await pair.get("/v1/users/u1/balance"), 503, "not-ready")
 
     async def test_the_header_alone_keeps_it_here(self, pair: World) -> None:
         """A request that bears the guard is answered by the owner and refused by everybody else."""
         owner = pair.owner_of(BUYER)
-        guard = {GUARD_HEADER: "http://somebody"}
+        guard = {FORWARDED_HEADER: "http://somebody"}
         assert (await pair.ask("GET", "/v1/users/u1/balance", worker=owner, headers=guard)).status == 200
         problem(
             await pair.ask("GET", "/v1/users/u1/balance", worker=1 - owner, headers=guard), 503, "not-ready"
@@ -118,17 +118,17 @@ class TestUnreachable:
 
     async def test_refused_connections_are_503(self, pair: World) -> None:
         """An owner that is gone: 503 `not-ready` with Retry-After."""
-        pair.point("accounts", pair.lane.partition_of(BUYER), await refused_url())
+        pair.point("accounts", pair.stream.partition_of(BUYER), await refused_url())
         reply = await pair.get("/v1/users/u1/balance")
         problem(reply, 503, "not-ready")
         assert "Retry-After" in reply.headers
 
     async def test_an_owner_that_hangs_is_503_in_time(self, pair: World) -> None:
         """An owner that never answers costs the time-out and no more."""
-        peers = pair.workers[0].desk.peers
-        peers.forward_timeout_s = peers.ask_timeout_s = 0.2
+        workers = pair.workers[0].context.peers
+        workers.forward_timeout_seconds = workers.rpc_timeout_seconds = 0.2
         async with hung_server() as url:
-            pair.point("accounts", pair.lane.partition_of(BUYER), url)
+            pair.point("accounts", pair.stream.partition_of(BUYER), url)
             began = time.monotonic()
             problem(await pair.get("/v1/users/u1/balance"), 503, "not-ready")
             assert time.monotonic() - began < 1.0
@@ -136,18 +136,18 @@ class TestUnreachable:
     async def test_an_inviter_that_hangs_does_not_take_the_line_along(self, pair: World) -> None:
         """The line is answered in time, with that inviter unavailable."""
         for worker in pair.workers:
-            worker.desk.peers.ask_timeout_s = 0.2
+            worker.context.peers.rpc_timeout_seconds = 0.2
         far = next(
-            f"i{k}" for k in range(99) if pair.lane.partition_of(f"i{k}") != pair.lane.partition_of(BUYER)
+            f"i{k}" for k in range(99) if pair.stream.partition_of(f"i{k}") != pair.stream.partition_of(BUYER)
         )
         pair.users(profile(BUYER, far))
         pair.orders(paid())
         async with hung_server() as url:
-            pair.point("accounts", pair.lane.partition_of(far), url)
+            pair.point("accounts", pair.stream.partition_of(far), url)
             began = time.monotonic()
-            said = await pair.read(f"/v1/order-lines/taobao/{LINE_ID}")
+            members = await pair.read(f"/v1/order-lines/taobao/{LINE_ID}")
             assert time.monotonic() - began < 1.0
-        assert said["shares"][1] == {"user_id": far, "depth": 1, "unavailable": True}
+        assert members["shares"][1] == {"user_id": far, "depth": 1, "unavailable": True}
 
     async def test_an_owner_that_came_back_is_asked_again(self, pair: World) -> None:
         """A pooled connection that the owner closed meanwhile is no failure."""
@@ -162,13 +162,13 @@ class TestKept:
 
     @pytest.mark.parametrize("owner", ["away", "gone", "restoring", "elsewhere"])
     async def test_old_records_are_better_than_none(self, pair: World, owner: str) -> None:
-        """While nobody who owns it can answer, this worker's old records do, and the answer says so."""
+        """While the owner cannot answer, this worker's older records do, marked `stale`."""
         pair.users(profile(BUYER, INVITER))
         pair.orders(paid())
         kept, other = 0, 1
         pair.workers[kept].placement.keeps = True
         for table, key in (("accounts", BUYER), ("lines", LINE)):
-            partition = pair.lane.partition_of(key)
+            partition = pair.stream.partition_of(key)
             pair.give(table, partition, None if owner in ("away", "restoring") else other)
             if owner == "gone":
                 pair.point(table, partition, await refused_url())
@@ -176,16 +176,16 @@ class TestKept:
                 pair.workers[kept].placement.elsewhere[table, partition] = pair.remote(other)
         fresh = owner == "elsewhere"
         for resource in ("users/u1/balance", "users/u1/lines", "users/u1/ledger"):
-            said = await pair.read(f"/v1/{resource}", kept)
-            assert said.get("stale", False) is not fresh
-            assert "lag" in said["as_of"]
+            members = await pair.read(f"/v1/{resource}", kept)
+            assert members.get("stale", False) is not fresh
+            assert "lag" in members["as_of"]
         assert (await pair.read("/v1/users/u1/balance", kept))["estimated"] == 1_047
         if owner != "elsewhere":
             problem(await pair.get(f"/v1/order-lines/taobao/{LINE_ID}", kept), 503, "not-ready")
-        for number in range(pair.lane.partitions):
+        for number in range(pair.stream.partitions):
             pair.give("accounts", number, kept)
-        said = await pair.read(f"/v1/order-lines/taobao/{LINE_ID}", kept)
-        assert said.get("stale", False) is not fresh
+        members = await pair.read(f"/v1/order-lines/taobao/{LINE_ID}", kept)
+        assert members.get("stale", False) is not fresh
 
     async def test_every_resource_says_that_it_is_stale(self, world: World) -> None:
         """Whatever a standby answers bears `stale`."""
@@ -200,32 +200,36 @@ class TestInternal:
     """What workers ask each other."""
 
     async def test_it_is_nothing_for_clients(self, world: World) -> None:
-        """Without the guard header every question is 404; an unknown one always is."""
-        for name in QUESTIONS:
+        """Without `Rebate-Forwarded` every request is 404; an unknown one always is."""
+        for name in PEER_RPCS:
             problem(await world.ask("POST", f"/internal/{name}", body=b"{}"), 404, "not-found")
-        guard = {GUARD_HEADER: "x"}
+        guard = {FORWARDED_HEADER: "x"}
         problem(await world.ask("POST", "/internal/else", headers=guard, body=b"{}"), 404, "not-found")
 
     @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"\xff", b'{"partition":-1}', b'{"partition":"x"}'])
     async def test_what_is_not_understood_is_503(self, world: World, body: bytes) -> None:
-        """A question in another version's words is refused, so that the asker says "unavailable"."""
-        for name in QUESTIONS:
-            reply = await world.ask("POST", f"/internal/{name}", headers={GUARD_HEADER: "x"}, body=body)
+        """A request of another version is refused, so that the requesting worker answers "unavailable"."""
+        for name, rpc in PEER_RPCS.items():
+            if not isinstance(rpc, PeerRpc):  # about the worker itself: it takes no request
+                continue
+            reply = await world.ask("POST", f"/internal/{name}", headers={FORWARDED_HEADER: "x"}, body=body)
             problem(reply, 503, "not-ready")
 
     async def test_a_partition_that_there_is_not_has_no_owner(self, world: World) -> None:
-        """A worker that was started with more partitions asks for one that is none here: refused."""
-        asked = msgspec.json.encode(ShareAsked(99, INVITER, "taobao:1", (), 0))
-        reply = await world.ask("POST", "/internal/share", headers={GUARD_HEADER: "x"}, body=asked)
+        """A worker that was started with more partitions requests one that does not exist here: refused."""
+        rpc_body = msgspec.json.encode(ShareRequest(99, INVITER, "taobao:1", (), 0))
+        reply = await world.ask("POST", "/internal/share", headers={FORWARDED_HEADER: "x"}, body=rpc_body)
         problem(reply, 503, "not-ready")
 
     async def test_only_the_owner_answers(self, pair: World) -> None:
-        """A question for a partition that went elsewhere is refused, not passed on."""
-        partition = pair.lane.partition_of(INVITER)
-        asked = msgspec.json.encode(ShareAsked(partition, INVITER, "taobao:1", (), 0))
+        """A request for a partition that went elsewhere is refused, not passed on."""
+        partition = pair.stream.partition_of(INVITER)
+        rpc_body = msgspec.json.encode(ShareRequest(partition, INVITER, "taobao:1", (), 0))
         owner = pair.owner_of(INVITER)
         replies = [
-            await pair.ask("POST", "/internal/share", worker=number, headers={GUARD_HEADER: "x"}, body=asked)
+            await pair.ask(
+                "POST", "/internal/share", worker=number, headers={FORWARDED_HEADER: "x"}, body=rpc_body
+            )
             for number in (owner, 1 - owner)
         ]
         assert [reply.status for reply in replies] == [200, 503]
@@ -242,7 +246,7 @@ class TestInternal:
         server = await asyncio.start_server(odd, "127.0.0.1", 0)
         async with server:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            pair.point("accounts", pair.lane.partition_of(BUYER), url)
+            pair.point("accounts", pair.stream.partition_of(BUYER), url)
             problem(await pair.get(f"/v1/order-lines/taobao/{LINE_ID}"), 503, "not-ready")
 
     async def test_an_answer_without_end_is_no_answer(self, pair: World) -> None:
@@ -256,5 +260,5 @@ class TestInternal:
 
         async with await asyncio.start_server(flood, "127.0.0.1", 0) as server:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            pair.point("accounts", pair.lane.partition_of(BUYER), url)
+            pair.point("accounts", pair.stream.partition_of(BUYER), url)
             problem(await pair.get("/v1/users/u1/balance"), 503, "not-ready")

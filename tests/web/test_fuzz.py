@@ -10,14 +10,14 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
-from rebate_app.web.api import Answer, Call, Handler
-from rebate_app.web.problems import PROBLEM_TYPE, ProblemError, problem_answer
-from rebate_app.web.writes import post_orders, put_attribution, put_profile
+from rebate_app.web.context import Handler, HttpRequest, HttpResponse
+from rebate_app.web.problems import PROBLEM_TYPE, ProblemError, problem_response
+from rebate_app.web.resources.writes import post_orders, put_attribution, put_profile
 from tests.conftest import SEED
-
-from .facts import DISPUTED, Document, claim, paid, punish, received, settled
-from .worlds import World
+from tests.web.facts import DISPUTED, Document, claim, paid, punish, received, settled
+from tests.web.worlds import World
 
 pytestmark = pytest.mark.asyncio
 
@@ -110,37 +110,39 @@ def make_body(rng: random.Random) -> bytes:
     return mutate_bytes(rng, body) if rng.random() < 0.4 else body
 
 
-def call_with(body: bytes, **params: str) -> Call:
+def call_with(body: bytes, **params: str) -> HttpRequest:
     """Return the request that brings the body."""
 
     async def read() -> bytes:
         return body
 
     headers = {"Content-Type": "application/json"}
-    return Call("POST", "/", params, {}, headers, "fuzz", read)
+    return HttpRequest("POST", "/", params, {}, headers, "fuzz", read)
 
 
-async def answer_of(world: World, handler: Handler, body: bytes, **params: str) -> Answer:
+async def answer_of(world: World, handler: Handler, body: bytes, **params: str) -> HttpResponse:
     """Return the answer; only a problem of ours may be raised, which the server would send."""
     try:
-        return await handler(world.workers[0].desk, call_with(body, **params))
+        worker = world.workers[0]
+        request = replace(call_with(body, **params), trail=worker.trail.request())
+        return await handler(worker.context, request)
     except ProblemError as problem:
-        return problem_answer(problem, "fuzz")
+        return problem_response(problem, "fuzz")
 
 
-def judge(answer: Answer, sent: int) -> None:
+def judge(answer: HttpResponse, sent: int) -> None:
     """Assert that an answer is a right one: all sent, or nothing sent and every reason said."""
-    said = orjson.loads(answer.body)
+    members = orjson.loads(answer.body)
     if answer.status == 202:
-        assert said["accepted"] == sent
+        assert members["accepted"] == sent
         return
     assert sent == 0
     assert answer.headers["Content-Type"] == PROBLEM_TYPE
-    assert answer.status in (400, 413, 422), said
-    assert "Traceback" not in said["detail"]
+    assert answer.status in (400, 413, 422), members
+    assert "Traceback" not in members["detail"]
     if answer.status == 422:
-        assert said["errors"]
-        for error in said["errors"]:
+        assert members["errors"]
+        for error in members["errors"]:
             assert error.keys() == {"pointer", "code", "detail"}
             assert error["code"].isascii()
             assert len(error["detail"]) < 500
@@ -160,10 +162,10 @@ async def test_ten_thousand_mutated_bodies(world: World) -> None:
         judge(answer, sender.sent - before)
         statuses[answer.status] = statuses.get(answer.status, 0) + 1
         if number % CHUNK == 0:
-            world.lane.run(rng)
-    world.lane.run(rng)
+            world.stream.run(rng)
+    world.stream.run(rng)
     assert time.monotonic() - began < SECONDS_MAX
-    assert [letter.headers for letter in world.lane.dead_letters] == []
+    assert [letter.headers for letter in world.stream.dead_letters] == []
     print(statuses)
     assert min(statuses[202], statuses[400], statuses[422]) > BODIES // 20
 
@@ -192,7 +194,7 @@ async def test_mutated_profiles_and_bindings(
         body = mutate_bytes(rng, body) if rng.random() < 0.4 else body
         before = sender.sent
         judge(await answer_of(world, handler, body, **params), sender.sent - before)
-    assert world.lane.dead_letters == []
+    assert world.stream.dead_letters == []
 
 
 async def test_ten_megabytes_are_refused_at_once(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Lines and ledger, and the pages of every list (contracts.md 4)."""
+"""Lines and ledger, and the pages of every list (docs/spec/http.md#lists)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import random
 
 import pytest
 
-from rebate_app.domain.ledger import ENTRY_KINDS
-from rebate_app.web.catalogue import LEDGER_REASONS, ROLES
-
-from .facts import (
+from rebate_app.domain.account.ledger import LEDGER_KINDS
+from rebate_app.web.enumerations import LEDGER_REASONS, ROLES
+from tests.web.facts import (
     BUYER,
     DISPUTED,
     INVITER,
     LINE_ID,
+    PAID_AT,
     REFUNDED,
     bind,
     claim,
@@ -24,7 +24,7 @@ from .facts import (
     settled,
     snapshot,
 )
-from .worlds import NOW, World, problem, walk
+from tests.web.worlds import NOW, World, problem, walk
 
 pytestmark = pytest.mark.asyncio
 
@@ -35,9 +35,9 @@ class TestLines:
     """`GET /v1/users/{id}/lines`."""
 
     async def test_an_item_is_the_contracts(self, world: World) -> None:
-        """Each line says role, status and buckets; `updated_at` is the causing record's timestamp."""
+        """Each line has role, status and buckets; `updated_at` is the causing record's timestamp."""
         world.users(profile(BUYER, INVITER))
-        world.orders(paid(), settled())
+        world.orders(paid(), settled(item={"title": "轻量跑鞋"}, parent_order_id="3901000000000000010"))
         (bought,) = (await world.read("/v1/users/u1/lines"))["items"]
         assert bought == {
             "platform": "taobao",
@@ -45,6 +45,9 @@ class TestLines:
             "role": "buyer",
             "depth": 0,
             "status": "settled",
+            "paid_at": PAID_AT,
+            "title": "轻量跑鞋",
+            "parent_order_id": "3901000000000000010",
             "settled": True,
             "estimated": 0,
             "confirmed": 995,
@@ -97,12 +100,13 @@ class TestLedger:
     """`GET /v1/users/{id}/ledger`."""
 
     async def test_an_entry_is_the_contracts(self, world: World) -> None:
-        """An entry says what changed, why, when it counts, and which rules priced it."""
+        """An entry has the change, its reason, its day, and the rules that priced it."""
         world.orders(paid())
         (entry,) = (await world.read("/v1/users/u1/ledger"))["items"]
         assert entry == {
             "entry_id": "u1:0",
             "at": NOW,
+            "modified_at": "2026-01-03T20:14:05+08:00",
             "effective_on": None,
             "platform": "taobao",
             "order_line_id": LINE_ID,
@@ -113,6 +117,8 @@ class TestLedger:
             "held": 0,
             "reason": "snapshot-paid",
             "rule_version": "2026-01",
+            "frozen": 0,
+            "withdrawn": 0,
         }
 
     async def test_a_date_is_an_entry_that_counts_later(self, world: World) -> None:
@@ -142,11 +148,11 @@ class TestLedger:
         for user_id in (BUYER, INVITER, "u9"):
             entries = await walk(world, f"/v1/users/{user_id}/ledger", 3)
             for day in ("2026-02-01", "2026-02-05", "2026-03-05", "2026-06-01"):
-                said = await world.read(f"/v1/users/{user_id}/balance?at={day}T00:00:00%2B08:00")
+                body = await world.read(f"/v1/users/{user_id}/balance?at={day}T00:00:00%2B08:00")
                 counted = [e for e in entries if e["effective_on"] is None or e["effective_on"] <= day]
-                assert sum(e["estimated"] for e in counted) == said["estimated"]
-                assert sum(e["held"] for e in counted) == said["held"]
-                assert sum(e["settled"] for e in counted) == said["confirmed"] + said["available"]
+                assert sum(e["estimated"] for e in counted) == body["estimated"]
+                assert sum(e["held"] for e in counted) == body["held"]
+                assert sum(e["settled"] for e in counted) == body["confirmed"] + body["available"]
 
     async def test_kinds_reasons_and_roles_are_enumerations(self, world: World) -> None:
         """Whatever happens, the words are those of the documentation."""
@@ -164,7 +170,7 @@ class TestLedger:
         seen = set()
         for user_id in (BUYER, INVITER, "u9"):
             for entry in await walk(world, f"/v1/users/{user_id}/ledger", 200):
-                assert entry["kind"] in ENTRY_KINDS
+                assert entry["kind"] in LEDGER_KINDS
                 assert entry["role"] in ROLES
                 seen.add(entry["reason"])
         assert seen <= LEDGER_REASONS.keys()
@@ -219,6 +225,7 @@ class TestPages:
         wrong += ["".join(rng.choices("abcABC123-_=", k=rng.randint(1, 40))) for _ in range(50)]
         for text in wrong:
             problem(await world.get(f"/v1/users/u1/lines?cursor={text}"), 400, "invalid-cursor")
-        for other in ("users/u2/lines", "users/u1/ledger", "users", "attributions"):
-            target = f"/v1/{other}?unbound=true&cursor={cursor}"
+        for other in ("users/u2/lines", "users/u1/ledger", "users", "attributions?unbound=true"):
+            join = "&" if "?" in other else "?"
+            target = f"/v1/{other}{join}cursor={cursor}"
             problem(await world.get(target), 400, "invalid-cursor")

@@ -1,4 +1,4 @@
-"""Whose an order line is, and who gets what of it (contracts.md 4)."""
+"""Whose an order line is, and who gets what of it (docs/spec/http.md#order-line)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from rebate_app.domain.rules import BASE_BUYER_REBATE
-from rebate_app.web.catalogue import OWNER_BY
-from rebate_app.web.share_words import SHARE_REASONS
-
-from .facts import (
+from rebate_app.domain.pricing.rules import BASE_BUYER_REBATE
+from rebate_app.web.enumerations import OWNER_BY
+from rebate_app.web.resources.share_explanation import SHARE_REASONS
+from tests.web.facts import (
     BUYER,
     GRAND,
     INVITER,
@@ -24,18 +23,18 @@ from .facts import (
     settled,
     snapshot,
 )
-from .worlds import World, problem
+from tests.web.worlds import World, problem
 
 pytestmark = pytest.mark.asyncio
 
 PATH = f"/v1/order-lines/taobao/{LINE_ID}"
 
 
-def amounts(said: Any) -> list[tuple[str, int, int, int, int, int]]:
+def amounts(body: Any) -> list[tuple[str, int, int, int, int, int]]:
     """Return (user, depth, estimated, confirmed, available, held) of each share."""
     return [
         (s["user_id"], s["depth"], s["estimated"], s["confirmed"], s["available"], s["held"])
-        for s in said["shares"]
+        for s in body["shares"]
     ]
 
 
@@ -66,17 +65,17 @@ class TestOwner:
         seen.append(await pair.read(PATH))
         pair.users(bind("taobao:pid:p", None))
         seen.append(await pair.read(PATH, 1))
-        assert [(said["owner"]["user_id"], said["owner"]["by"]) for said in seen] == [
+        assert [(body["owner"]["user_id"], body["owner"]["by"]) for body in seen] == [
             (None, "suspense"),
             ("u9", "claim"),
             (BUYER, "binding"),
             ("u9", "claim"),
         ]
-        assert [said["owner"]["attribution_id"] for said in seen] == ["taobao:pid:p"] * 4
+        assert [body["owner"]["attribution_id"] for body in seen] == ["taobao:pid:p"] * 4
         assert (seen[0]["shares"], seen[0]["platform_share"]) == ([], 1_612)
-        assert all(said["owner"]["by"] in OWNER_BY for said in seen)
+        assert all(body["owner"]["by"] in OWNER_BY for body in seen)
         assert "waits in suspense" in seen[0]["explanation"][0]
-        assert "whose claim decides" in seen[1]["explanation"][0]
+        assert "who claims it" in seen[1]["explanation"][0]
         assert "to whom taobao:pid:p is bound" in seen[2]["explanation"][0]
 
 
@@ -95,17 +94,17 @@ class TestShares:
             ]
             world.users(profile("a", "b"), profile("b", "a"))
             world.orders(paid(line_id="2", attribution={"user_id": "a"}))
-            said = await world.read("/v1/order-lines/taobao/2")
-            assert [share["user_id"] for share in said["shares"]] == ["a", "b"]
+            body = await world.read("/v1/order-lines/taobao/2")
+            assert [share["user_id"] for share in body["shares"]] == ["a", "b"]
 
     async def test_inviters_of_the_rebate(self) -> None:
-        """Where the rules say so, an inviter's share is of the buyer's, and the sentence says so."""
+        """Where the rules want it, an inviter's share is of the buyer's, and so is the sentence."""
         async with World(book=rules(BASE_BUYER_REBATE)) as world:
             world.users(profile(BUYER, INVITER))
             world.orders(paid())
-            said = await world.read(PATH)
-            assert amounts(said)[1] == (INVITER, 1, 104, 0, 0, 0)
-            assert any("rebate of u1 10.47 × 10 % = 1.04" in sentence for sentence in said["explanation"])
+            body = await world.read(PATH)
+            assert amounts(body)[1] == (INVITER, 1, 104, 0, 0, 0)
+            assert any("rebate of u1 10.47 × 10 % = 1.04" in sentence for sentence in body["explanation"])
 
     async def test_every_zero_has_a_reason(self) -> None:
         """No rule, no rate, below a minimum and nothing left each say themselves."""
@@ -122,11 +121,11 @@ class TestShares:
             )
             reasons = {}
             for line in (LINE_ID, "early", "small", "tiny", "none"):
-                said = await world.read(f"/v1/order-lines/taobao/{line}")
-                reasons[line] = [share["reason"] for share in said["shares"]]
-                sentences = "\n".join(said["explanation"])
+                body = await world.read(f"/v1/order-lines/taobao/{line}")
+                reasons[line] = [share["reason"] for share in body["shares"]]
+                sentences = "\n".join(body["explanation"])
                 if line == "early":
-                    assert said["rule_version"] is None
+                    assert body["rule_version"] is None
                     assert "before the first rule version: nothing for u1 (no-rule)" in sentences
                 if line == "small":
                     assert "commission 0.99 is below the minimum of 1.00, nothing for u1" in sentences
@@ -151,24 +150,27 @@ class TestShares:
             assert [share["user_id"] for share in answers[0]["shares"]] == [BUYER, INVITER, GRAND]
 
     async def test_an_inviter_whose_owner_cannot_be_asked_is_listed(self) -> None:
-        """Such an inviter is "unavailable", the rest is there, and nobody says what the platform keeps."""
+        """Such an inviter is "unavailable", the rest is there, and the platform's part is null."""
         async with World(workers=2, partitions=8, book=rules(levels=2)) as world:
-            far = next(n for n in (f"i{k}" for k in range(99)) if world.lane.partition_of(n) == 7)
-            assert world.lane.partition_of(BUYER) != 7
+            far = next(n for n in (f"i{k}" for k in range(99)) if world.stream.partition_of(n) == 7)
+            assert world.stream.partition_of(BUYER) != 7
             world.users(profile(BUYER, far), profile(far, GRAND))
             world.orders(paid())
             world.give("accounts", 7, None)
-            said = await world.read(PATH)
-            assert said["shares"][1] == {"user_id": far, "depth": 1, "unavailable": True}
-            assert amounts({"shares": said["shares"][:1]}) == [(BUYER, 0, 1_047, 0, 0, 0)]
-            assert len(said["shares"]) == 2
-            assert said["platform_share"] is None
-            assert f"the share of {far} is unavailable: its owner cannot be asked" in said["explanation"]
+            body = await world.read(PATH)
+            assert body["shares"][1] == {"user_id": far, "depth": 1, "unavailable": True}
+            assert amounts({"shares": body["shares"][:1]}) == [(BUYER, 0, 1_047, 0, 0, 0)]
+            assert len(body["shares"]) == 2
+            assert body["platform_share"] is None
+            assert (
+                f"the share of {far} is unavailable: the worker that owns it cannot be reached"
+                in body["explanation"]
+            )
 
     async def test_without_the_buyers_owner_it_is_503(self, world: World) -> None:
-        """While the buyer's account cannot be asked, nothing is said about the line."""
+        """While the buyer's account cannot be reached, the line is 503."""
         world.orders(paid())
-        world.give("accounts", world.lane.partition_of(BUYER), None)
+        world.give("accounts", world.stream.partition_of(BUYER), None)
         problem(await world.get(PATH), 503, "not-ready")
 
     async def test_a_line_that_was_never_paid_has_its_buyer(self, world: World) -> None:
@@ -186,30 +188,30 @@ class TestShares:
 
     async def test_an_inviter_whose_bonus_is_on_its_way_is_not_listed_yet(self, world: World) -> None:
         """The buyer's account has the line, the inviter's not yet: the buyer's share is there."""
-        partition = world.lane.partition_of(BUYER)
-        far = next(f"i{k}" for k in range(99) if world.lane.partition_of(f"i{k}") != partition)
+        partition = world.stream.partition_of(BUYER)
+        far = next(f"i{k}" for k in range(99) if world.stream.partition_of(f"i{k}") != partition)
         world.users(profile(BUYER, far))
-        world.lane.send_order(paid(), world.clock())
-        world.lane.step("order-lines", world.lane.partition_of(LINE), 1)
-        world.lane.step("accounts", partition, 1)
+        world.stream.send_order(paid(), world.clock())
+        world.stream.step("order-lines", world.stream.partition_of(LINE), 1)
+        world.stream.step("accounts", partition, 1)
         assert [share["user_id"] for share in (await world.read(PATH))["shares"]] == [BUYER]
-        world.lane.run()
+        world.stream.run()
         assert [share["user_id"] for share in (await world.read(PATH))["shares"]] == [BUYER, far]
 
     async def test_what_is_on_its_way_to_an_id_is_said(self, world: World) -> None:
         """A line that its attribution id does not know yet is in suspense, and not `visible`."""
-        world.lane.send_order(paid(attribution={"pid": "p"}), world.clock())
-        world.lane.step("order-lines", world.lane.partition_of(LINE), 1)
-        said = await world.read(PATH)
-        assert (said["visible"], said["owner"]["by"], said["shares"]) == (False, "suspense", [])
-        world.lane.run()
+        world.stream.send_order(paid(attribution={"pid": "p"}), world.clock())
+        world.stream.step("order-lines", world.stream.partition_of(LINE), 1)
+        body = await world.read(PATH)
+        assert (body["visible"], body["owner"]["by"], body["shares"]) == (False, "suspense", [])
+        world.stream.run()
         assert (await world.read(PATH))["visible"] is True
 
     async def test_what_is_on_its_way_is_said(self, world: World) -> None:
         """While the account lags behind the line, the answer is not `visible`."""
-        world.lane.send_order(paid(), world.clock())
-        world.lane.step("order-lines", world.lane.partition_of(LINE), 1)
-        said = await world.read(PATH)
-        assert (said["visible"], said["shares"], said["owner"]["user_id"]) == (False, [], BUYER)
-        world.lane.run()
+        world.stream.send_order(paid(), world.clock())
+        world.stream.step("order-lines", world.stream.partition_of(LINE), 1)
+        body = await world.read(PATH)
+        assert (body["visible"], body["shares"], body["owner"]["user_id"]) == (False, [], BUYER)
+        world.stream.run()
         assert (await world.read(PATH))["visible"] is True

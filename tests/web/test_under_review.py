@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from agents.accounts import AccountsWork
-from agents.order_lines import OrderLinesWork
-from rebate_app.lane.stage import Record
+from agents.accounts import AccountsFold
+from agents.order_lines import OrderLinesFold
+from rebate_app.streams.task.stage import Record
+from rebate_app.web.routing.ports import Halted
 from rebate_app.wire.control import encode_release
-from tests.list_lane import APP
-
-from .facts import BUYER, LINE, paid, profile, received, settled
-from .worlds import World, problem, walk
+from tests.topology_driver import APP
+from tests.web.facts import BUYER, LINE, paid, profile, received, settled
+from tests.web.worlds import World, problem, walk
 
 pytestmark = pytest.mark.asyncio
 
@@ -22,7 +22,7 @@ ATTRIBUTION_ID = "taobao:pid:p1"
 def buggy(monkeypatch: pytest.MonkeyPatch) -> set[bytes]:
     """Return the keys on whose records both folds raise, after their work."""
     keys: set[bytes] = set()
-    for work in (AccountsWork, OrderLinesWork):
+    for work in (AccountsFold, OrderLinesFold):
 
         def take(self: object, record: Record, of: type = work, taken: object = work.take) -> None:
             assert isinstance(self, of)
@@ -38,7 +38,7 @@ class TestUnderReview:
     """Old money is shown as what it is."""
 
     async def test_a_user(self, world: World, buggy: set[bytes]) -> None:
-        """The balance is that of before, says so, and has another ETag; released, it is right."""
+        """The balance is the earlier one, marked, and has another ETag; released, it is right."""
         world.orders(paid())
         before = await world.get(f"/v1/users/{BUYER}/balance")
         buggy.add(BUYER.encode())
@@ -57,14 +57,14 @@ class TestUnderReview:
             (BUYER, 1, "internal-error")
         ]
         buggy.clear()
-        world.lane.send(world.lane.topics.user_log, BUYER.encode(), encode_release(APP, "ann", []), 0)
-        world.lane.run()
+        world.stream.send(world.stream.topics.user_log, BUYER.encode(), encode_release(APP, "ann", []), 0)
+        world.stream.run()
         after = await world.read(f"/v1/users/{BUYER}/balance")
         assert "under_review" not in after
         assert after["version"] == before.json["version"] + 1
 
     async def test_a_line_and_an_attribution_id(self, world: World, buggy: set[bytes]) -> None:
-        """Both say so, and who waits for what he wrote is told that it is not to be seen."""
+        """Both are marked, and a write that waits is answered with `visible` false."""
         world.orders(paid(attribution={"pid": "p1"}))
         buggy |= {LINE.encode(), ATTRIBUTION_ID.encode()}
         world.orders(settled(attribution={"pid": "p1"}))
@@ -72,17 +72,19 @@ class TestUnderReview:
         assert (await world.read(path))["under_review"] is True
         reply = await world.send("PUT", f"/v1/attributions/{ATTRIBUTION_ID}?wait_ms=1", {"user_id": "u9"})
         assert reply.json["visible"] is False
-        world.lane.run()
+        world.stream.run()
         assert (await world.read(f"/v1/attributions/{ATTRIBUTION_ID}"))["under_review"] is True
         waited = await world.send("POST", "/v1/orders?wait_ms=1", received())
-        world.lane.run()
+        world.stream.run()
         assert waited.json["visible"] is False
 
     async def test_a_profile_that_waits_is_not_visible(self, world: World, buggy: set[bytes]) -> None:
         """A processed log is not enough: the fact is not in the account."""
         buggy.add(BUYER.encode())
         world.users(profile(BUYER))
-        reply = await world.send("PUT", f"/v1/users/{BUYER}/profile?wait_ms=1", {"level": "vip"})
+        reply = await world.send(
+            "PUT", f"/v1/users/{BUYER}/profile?wait_ms=1", {"level": "vip", "inviter_id": None}
+        )
         assert reply.json["visible"] is False
 
     async def test_all_owners_are_asked(self, pair: World, buggy: set[bytes]) -> None:
@@ -115,8 +117,12 @@ class TestWithoutABroker:
             problem(await world.send("POST", path, by), 503, "not-ready")
             problem(await world.send("POST", path, {}), 400, "invalid-wish")
 
-    async def test_a_limit_is_what_readyz_says(self, world: World) -> None:
-        """503 with the limit's own code."""
-        placement = world.workers[0].placement
-        placement.ready, placement.halt = (False, "too much"), ("dlq-limit", "too much")
-        problem(await world.get("/readyz"), 503, "dlq-limit")
+    async def test_a_halted_partition_is_what_readyz_names(self, world: World) -> None:
+        """200 all the while, with where and why; `/v1/workers` has it too, and its answers are marked."""
+        world.workers[0].placement.halts = [Halted("order_topic", 3, "dlq-limit", 7, 2, "too many")]
+        row = {"topic": "order_topic", "partition": 3, "halted": "dlq-limit", "offset": 7, "lag": 2}
+        answer = await world.get("/readyz")
+        assert (answer.status, answer.json["halted"]) == (200, [row | {"reason": "too many"}])
+        world.workers[0].placement.marked = "dlq-limit"
+        for path in ("users/u1/balance", "users/u1/lines", "users/u1/ledger", "attributions/taobao:pid:p"):
+            assert (await world.read(f"/v1/{path}"))["halted"] == "dlq-limit"

@@ -1,6 +1,6 @@
-"""Workers on a lane made of lists: real Faust web servers, real stages, and no broker.
+"""Workers on a stream made of lists: real Faust web servers, real stages, and no broker.
 
-Each worker owns some partitions of one shared `ListLane`; a test moves time, work and ownership by hand.
+Each worker owns some partitions of one `TopologyDriver`; a test moves time, work and ownership by hand.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -19,16 +19,25 @@ from aiohttp import web
 from msgspec import Struct
 from yarl import URL
 
-from rebate_app.domain.rules import RuleBook
-from rebate_app.web.api import Desk
-from rebate_app.web.attach import Api, attach
-from rebate_app.web.ports import Nobody, Remote
-from tests.list_lane import USER_ID_FIELDS, ListLane
-
-from .facts import Document, rules
-from .lane_ports import NOW, STAGES, Clock, LanePlacement, LaneSender
+from agents.money_out import DecisionPolicy
+from rebate_app.domain.pricing.rules import RuleBook
+from rebate_app.http_urls import parse_authorities
+from rebate_app.metrics.minute_samples import MinuteSamples
+from rebate_app.metrics.registry import MetricsRegistry
+from rebate_app.web.app import WebPorts, attach
+from rebate_app.web.context import RequestContext
+from rebate_app.web.routing.ports import Nobody, Remote
+from rebate_app.web.server.limits import LIMITS, Limits
+from tests.answer_check import check_answer
+from tests.topology_driver import ACCOUNTS, LINES, USER_ID_FIELDS, TopologyDriver
+from tests.web.facts import Document, rules
+from tests.web.stream_ports import NOW, STAGES, Clock, GroupPlacement, StreamSender, StreamTrail
 
 __all__ = ["NOW", "Reply", "Worker", "World", "hung_server", "problem", "walk"]
+
+
+#: Members of `Api` that say who may ask, made anew for each worker.
+Security = Callable[[Clock], Mapping[str, Any]]
 
 
 class Reply(Struct, frozen=True):
@@ -47,9 +56,20 @@ class Reply(Struct, frozen=True):
 class Worker:
     """One worker's web server on a free port of this machine."""
 
-    def __init__(self, lane: ListLane, book: RuleBook, clock: Clock, port: int = 0) -> None:
-        self.placement = LanePlacement(lane)
-        self.sender = LaneSender(lane, clock)
+    def __init__(
+        self,
+        stream: TopologyDriver,
+        book: RuleBook,
+        clock: Clock,
+        port: int = 0,
+        *,
+        limits: Limits = LIMITS,
+        allowed_hosts: str = "",
+        security: Security | None = None,
+    ) -> None:
+        self.placement = GroupPlacement(stream)
+        self.sender = StreamSender(stream, clock)
+        self.trail = StreamTrail(self.sender, clock)
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))
@@ -64,21 +84,32 @@ class Worker:
             web_stats_enabled=False,
             web_metrics_enabled=False,
         )
-        api = Api(
+        metrics = MetricsRegistry()
+        samples = MinuteSamples(metrics, clock, LINES, ACCOUNTS)
+        api = WebPorts(
             placement=self.placement,
             sender=self.sender,
+            trail=self.trail,
             clock=clock,
-            topics=lane.topics,
-            rules=book,
+            topics=stream.topics,
+            rules=stream.catalogue,
             user_id_fields=USER_ID_FIELDS,
             own_url=self.url,
+            metrics=metrics,
+            samples=samples,
+            instance=f"instance-of-{self.url}",
+            limits=limits,
+            allowed_hosts=parse_authorities(allowed_hosts),
+            **({} if security is None else security(clock)),
         )
-        self.desk: Desk = attach(self._app, api)
+        self.metrics, self.samples = metrics, samples
+        self.context: RequestContext = attach(self._app, api)
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
         """Listen."""
-        self._runner = web.AppRunner(await self._app.web.wsgi(), access_log=None)
+        await self._app.web.wsgi()
+        self._runner = self._app.web._runner
         await self._runner.setup()
         await web.SockSite(self._runner, self._socket).start()
 
@@ -91,21 +122,36 @@ class Worker:
 
 
 class World:
-    """A lane, its workers, and a client."""
+    """A stream, its workers, and a client."""
 
-    def __init__(self, workers: int = 1, partitions: int = 4, book: RuleBook | None = None) -> None:
+    def __init__(
+        self,
+        workers: int = 1,
+        partitions: int = 4,
+        book: RuleBook | None = None,
+        *,
+        limits: Limits = LIMITS,
+        allowed_hosts: str = "",
+        security: Security | None = None,
+        decides: bool = False,
+    ) -> None:
         book = rules() if book is None else book
         self._book = book
         self.clock = Clock()
-        self.lane = ListLane(partitions, book)
-        self.workers = [Worker(self.lane, book, self.clock) for _ in range(workers)]
+        self.stream = TopologyDriver(partitions, book, deciding=_deciding(self.clock) if decides else None)
+        self.workers = [
+            Worker(
+                self.stream, book, self.clock, limits=limits, allowed_hosts=allowed_hosts, security=security
+            )
+            for _ in range(workers)
+        ]
         self._client: aiohttp.ClientSession | None = None
         self.share_out()
 
     def share_out(self) -> None:
         """Give partition 0 to the first worker, 1 to the second, and so on; every worker knows."""
         for table in STAGES:
-            for partition in range(self.lane.partitions):
+            for partition in range(self.stream.partitions):
                 self.give(table, partition, partition % len(self.workers))
 
     def give(self, table: str, partition: int, owner: int | None) -> None:
@@ -120,14 +166,14 @@ class World:
                 worker.placement.elsewhere[table, partition] = place
 
     def remote(self, number: int) -> Remote:
-        """Return the place that says: that worker has it."""
+        """Return the place of what that worker owns."""
         return Remote(self.workers[number].url)
 
     async def restart(self, number: int) -> None:
         """Close every connection of a worker, and let another one take over its address and partitions."""
         old = self.workers[number]
         await old.stop()
-        new = Worker(self.lane, self._book, self.clock, int(old.url.rpartition(":")[2]))
+        new = Worker(self.stream, self._book, self.clock, int(old.url.rpartition(":")[2]))
         new.placement.elsewhere = old.placement.elsewhere
         self.workers[number] = new
         await new.start()
@@ -139,7 +185,7 @@ class World:
 
     def owner_of(self, key: str, table: str = "accounts") -> int:
         """Return the number of the worker that has the key's partition."""
-        partition = self.lane.partition_of(key)
+        partition = self.stream.partition_of(key)
         return next(
             number
             for number, worker in enumerate(self.workers)
@@ -149,14 +195,14 @@ class World:
     def orders(self, *documents: Document) -> None:
         """Send order facts one after another, and process everything that follows from each."""
         for document in documents:
-            self.lane.send_order(document, self.clock())
-            self.lane.run()
+            self.stream.send_order(document, self.clock())
+            self.stream.run()
 
     def users(self, *documents: Document) -> None:
         """Send user facts one after another, and process everything that follows from each."""
         for document in documents:
-            self.lane.send_user(document, self.clock())
-            self.lane.run()
+            self.stream.send_user(document, self.clock())
+            self.stream.run()
 
     async def ask(
         self,
@@ -173,7 +219,9 @@ class World:
         url = URL(self.workers[worker].url + target, encoded=True)
         data = None if body is None else io.BytesIO(body)
         async with self._client.request(method, url, headers=headers, data=data) as response:
-            return Reply(response.status, response.headers, await response.read())
+            reply = Reply(response.status, response.headers, await response.read())
+        check_answer(method, target, reply.status, reply.headers, reply.body)
+        return reply
 
     async def get(self, target: str, worker: int = 0, **headers: str) -> Reply:
         """Read; a header's name with _ for -."""
@@ -201,6 +249,16 @@ class World:
             await self._client.close()
         for worker in self.workers:
             await worker.stop()
+
+
+def _deciding(clock: Clock) -> DecisionPolicy:
+    """Return the policy of an app that decides withdrawals, by the world's clock."""
+    return DecisionPolicy(
+        is_active=lambda: True,
+        topic_id=lambda: "log-1",
+        activation=lambda: "first",
+        clock_ms=lambda: clock() // 1_000,
+    )
 
 
 async def walk(world: World, path: str, limit: int, worker: int = 0) -> list[dict[str, Any]]:
@@ -237,10 +295,10 @@ async def hung_server() -> AsyncIterator[str]:
 
 def problem(reply: Reply, status: int, code: str) -> Any:
     """Assert that a reply is that problem, complete; return it."""
-    said = reply.json
-    assert (reply.status, said["code"]) == (status, code), reply.body
+    answer = reply.json
+    assert (reply.status, answer["code"]) == (status, code), reply.body
     assert reply.headers["Content-Type"] == "application/problem+json"
-    assert said["status"] == status
-    assert all(isinstance(said[name], str) and said[name] for name in ("type", "title", "detail"))
-    assert said["request_id"] == reply.headers["X-Request-Id"]
-    return said
+    assert answer["status"] == status
+    assert all(isinstance(answer[name], str) and answer[name] for name in ("type", "title", "detail"))
+    assert answer["request_id"] == reply.headers["X-Request-Id"]
+    return answer

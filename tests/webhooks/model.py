@@ -11,24 +11,33 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from rebate_app.lane.chunk import Chunk
-from rebate_app.lane.outbox import Outgoing
-from rebate_app.lane.stage import Record
-from rebate_app.webhooks.copies import (
-    Event,
-    Mark,
-    Travel,
-    Undelivered,
-    copy_of,
-    dead_letter_of,
-    mark_of,
-    read_copy,
+from rebate_app.streams.side.window import Window
+from rebate_app.streams.task.batch import RecordBatch
+from rebate_app.streams.task.stage import Record
+from rebate_app.streams.transaction.collector import OutgoingRecord
+from rebate_app.webhooks.delivery import (
+    DELIVERED,
+    NEEDED,
+    RETRY,
+    UNCLEAR,
+    DeliveryAttempt,
+    Forward,
+    Plan,
+    Release,
 )
-from rebate_app.webhooks.deliveries import DELIVERED, NEEDED, RETRY, UNCLEAR, Attempt, Copy, Plan, Release
 from rebate_app.webhooks.queues import Queues
-from rebate_app.webhooks.window import Window
+from rebate_app.webhooks.retry_records import (
+    DeliveryState,
+    Event,
+    ProgressMarker,
+    Undelivered,
+    dead_letter_record,
+    progress_record,
+    read_retry_record,
+    retry_record,
+)
 from rebate_app.wire.failure_headers import Place, texts_of
-from tests.list_lane import LogRecord
+from tests.topology_driver import LogRecord
 
 APP = "app"
 EVENTS, RETRIES, DEAD = "events", ("retry-10s", "retry-1m", "retry-10m"), "dlt"
@@ -39,7 +48,7 @@ GIVE_UP_MS = 3_000_000
 class Sent(Struct):
     """A record that is under way; `place`: where it stands, once it does, acknowledged or not."""
 
-    action: Copy | Mark
+    action: Forward | ProgressMarker
     place: Place | None = None
 
 
@@ -49,7 +58,7 @@ class Session(Struct):
     queues: Queues
     windows: dict[str, Window]
     failed: dict[int, int]  # how many attempts had failed, as the copies said that it began with
-    attempts: list[Attempt] = []
+    attempts: list[DeliveryAttempt] = []
     copies: list[Sent] = []
     done: set[int] = set()
     not_before: dict[int, int] = {}  # when an event that has failed may be attempted again
@@ -64,12 +73,12 @@ class World:
         self.committed = dict.fromkeys((EVENTS, *RETRIES), 0)
         self.received: list[tuple[bytes, int]] = []  # (user, number of the event), as they arrive
         self.plan = Plan(EVENTS, RETRIES, APP, GIVE_UP_MS, kept_bytes_max)
-        self.late: list[Outgoing] = []  # copies that a dead worker has sent and that may still arrive
+        self.late: list[OutgoingRecord] = []  # copies that a dead worker has sent and that may still arrive
         self.session = self.take_over()
 
     # -- the log
 
-    def append(self, out: Outgoing) -> Place:
+    def append(self, out: OutgoingRecord) -> Place:
         """Write a record."""
         log = self.logs[out.topic]
         log.append(LogRecord(out.topic, 0, len(log), out.timestamp_ms, out.key, out.value, out.headers))
@@ -78,7 +87,7 @@ class World:
     def happen(self, user: bytes) -> None:
         """Something happens to a user."""
         number = len(self.logs[EVENTS])
-        self.append(Outgoing(EVENTS, user, str(number).encode(), self.now))
+        self.append(OutgoingRecord(EVENTS, user, str(number).encode(), self.now))
 
     # -- the worker
 
@@ -92,8 +101,8 @@ class World:
         for topic in restored:
             for record in self.logs[topic][self.committed[topic] :]:
                 queues.restore(record)
-                copy = read_copy(record, APP)
-                if isinstance(copy, Travel):
+                copy = read_retry_record(record, APP)
+                if isinstance(copy, DeliveryState):
                     number = copy.origin.offset
                     failed[number] = max(copy.attempts, failed.get(number, 0))
         windows = {topic: Window(topic, 0, offset) for topic, offset in self.committed.items()}
@@ -107,7 +116,7 @@ class World:
         for action in self.session.queues.take_actions():
             if isinstance(action, Release):
                 self.session.windows[action.place.topic].release(action.place.offset)
-            elif isinstance(action, Attempt):
+            elif isinstance(action, DeliveryAttempt):
                 self.check_attempt(action)
                 self.session.attempts.append(action)
             else:
@@ -119,15 +128,15 @@ class World:
         log = self.logs[topic]
         if window.expected < len(log):
             end = window.expected + 1
-            window.add(Chunk(topic, 0, window.expected, end, end, [log[window.expected]]))
+            window.add(RecordBatch(topic, 0, window.expected, end, end, [log[window.expected]]))
         if not window.waiting:
             return False
         record = window.waiting[0]
         if topic in RETRIES:
-            judged = self.session.queues.judge(record)
+            judged = self.session.queues.classify(record)
             if judged == UNCLEAR or (judged == NEEDED and self.due_at(record) > self.now):
                 return False
-        self.session.queues.arrived(window.take())
+        self.session.queues.take(window.take())
         self.act()
         return True
 
@@ -142,14 +151,14 @@ class World:
         if outcome == DELIVERED:
             self.receive(attempt)
         if outcome == RETRY:
-            delay_ms = DELAYS_MS[min(attempt.delivery.travel.attempts, len(DELAYS_MS) - 1)]
+            delay_ms = DELAYS_MS[min(attempt.delivery.state.attempts, len(DELAYS_MS) - 1)]
             self.session.not_before[number] = self.now + delay_ms
         else:
             self.session.done.add(number)
-        self.session.queues.finished(attempt.delivery, outcome, "status-500")
+        self.session.queues.attempt_ended(attempt.delivery, outcome, "status-500")
         self.act()
 
-    def receive(self, attempt: Attempt) -> None:
+    def receive(self, attempt: DeliveryAttempt) -> None:
         """Let a request arrive."""
         assert attempt.event.key is not None
         self.received.append((attempt.event.key, int(attempt.event.value)))
@@ -162,18 +171,18 @@ class World:
             sent.place = self.append(self.written(sent.action))
             return
         del self.session.copies[index]
-        if isinstance(sent.action, Copy):
-            self.session.queues.copied(sent.action.delivery, sent.place)
+        if isinstance(sent.action, Forward):
+            self.session.queues.forwarded(sent.action.delivery, sent.place)
         self.act()
 
-    def written(self, action: Copy | Mark) -> Outgoing:
+    def written(self, action: Forward | ProgressMarker) -> OutgoingRecord:
         """Return the record of an action."""
-        if isinstance(action, Mark):
-            return mark_of(action, RETRIES[-1], 0, APP, self.now)
+        if isinstance(action, ProgressMarker):
+            return progress_record(action, RETRIES[-1], 0, APP, self.now)
         if action.reason:
             why = Undelivered(action.reason, APP, "1", "w")
-            return dead_letter_of(action.event, action.travel, why, DEAD, self.now)
-        return copy_of(action.event, action.travel, RETRIES[action.level], APP, self.now)
+            return dead_letter_record(action.event, action.state, why, DEAD, self.now)
+        return retry_record(action.event, action.state, RETRIES[action.level], APP, self.now)
 
     def commit(self) -> None:
         """Commit where the worker is."""
@@ -181,14 +190,14 @@ class World:
 
     def crash(self, arrived: Sequence[bool]) -> None:
         """End the worker; of what is under way some arrives at once, some later, some never."""
-        told = iter([*arrived, *([False] * 1_000)])
+        outcomes = iter([*arrived, *([False] * 1_000)])
         for attempt in self.session.attempts:
-            if next(told):
+            if next(outcomes):
                 self.receive(attempt)
         for sent in self.session.copies:
-            if sent.place is None and next(told):
+            if sent.place is None and next(outcomes):
                 self.append(self.written(sent.action))
-            elif sent.place is None and next(told):
+            elif sent.place is None and next(outcomes):
                 self.late.append(self.written(sent.action))
         self.take_over(RETRIES if len(arrived) % 2 else RETRIES[::-1])
 
@@ -217,14 +226,14 @@ class World:
 
     # -- what has to hold
 
-    def check_attempt(self, attempt: Attempt) -> None:
+    def check_attempt(self, attempt: DeliveryAttempt) -> None:
         """One owner is done with an event once, waits after a failure, and goes on where the last one was."""
-        session, number, travel = self.session, int(attempt.event.value), attempt.delivery.travel
+        session, number, state = self.session, int(attempt.event.value), attempt.delivery.state
         assert number not in session.done, "attempted again, though it was answered"
         assert self.now >= session.not_before.get(number, 0), "attempted again before its time"
-        assert travel.attempts >= session.failed.get(number, 0), "attempts were forgotten"
-        if travel.attempts:
-            stands = attempt.delivery.stands
+        assert state.attempts >= session.failed.get(number, 0), "attempts were forgotten"
+        if state.attempts:
+            stands = attempt.delivery.stored_at
             assert self.now >= self.due_at(self.logs[stands.topic][stands.offset]), "its copy is not due yet"
 
     def given_up(self) -> set[int]:
@@ -246,6 +255,6 @@ class World:
             assert seen == sorted(seen), seen
 
 
-def event(text: bytes = b"{}") -> tuple[Event, Travel]:
-    """Return an event and its travel, for tests of formats."""
-    return Event(b"u1", text, (("theirs", b"1"),)), Travel(Place(EVENTS, 0, 7), 5, 2, 3, "status-500")
+def event(text: bytes = b"{}") -> tuple[Event, DeliveryState]:
+    """Return an event and its state, for tests of formats."""
+    return Event(b"u1", text, (("theirs", b"1"),)), DeliveryState(Place(EVENTS, 0, 7), 5, 2, 3, "status-500")

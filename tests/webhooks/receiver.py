@@ -27,8 +27,8 @@ class Request(Struct):
     @property
     def event(self) -> dict[str, Any]:
         """Return the event that it brought."""
-        told: dict[str, Any] = json.loads(self.body)
-        return told
+        event: dict[str, Any] = json.loads(self.body)
+        return event
 
 
 class Receiver:

@@ -13,10 +13,10 @@ import pytest
 from tests.conftest import SEED
 from tests.e2e.conftest import NewSystem, new_system
 from tests.e2e.test_workers import order
+from tests.kafka_fixture import SHORT_SESSION
 from tests.rig.system import System, ask
 from tests.rig.waiting import wait_for
-
-from .receiver import Receiver, Request, failing
+from tests.webhooks.receiver import Receiver, Request, failing
 
 __all__ = ["new_system"]
 pytestmark = pytest.mark.kafka
@@ -51,20 +51,20 @@ def event(user: str, number: int) -> dict[str, object]:
     }
 
 
-def tell(system: System, numbers: Iterable[int]) -> None:
-    """Put events on the topic, as the lane does."""
-    told = [(USERS[number % len(USERS)], number) for number in numbers]
-    system.produce(system.topics.events, ((u.encode(), json.dumps(event(u, n)).encode()) for u, n in told))
+def emit(system: System, numbers: Iterable[int]) -> None:
+    """Put events on the topic, as the engine does."""
+    rows = [(USERS[number % len(USERS)], number) for number in numbers]
+    system.produce(system.topics.events, ((u.encode(), json.dumps(event(u, n)).encode()) for u, n in rows))
 
 
 def first_arrivals(requests: Iterable[Request]) -> dict[str, list[int]]:
     """Return the numbers of each user's events as they were first taken."""
     users: dict[str, list[int]] = {}
     for request in requests:
-        told = request.event
-        seen = users.setdefault(told["user_id"], [])
-        if told["number"] not in seen:
-            seen.append(told["number"])
+        document = request.event
+        seen = users.setdefault(document["user_id"], [])
+        if document["number"] not in seen:
+            seen.append(document["number"])
     return users
 
 
@@ -75,14 +75,14 @@ class TestDelivery:
         """The receiver fails, is silent and is away, a worker is killed: no gap, order kept, same ids."""
         rng = random.Random(SEED)
         with Receiver(failing(rng, 0.15, 0.03)) as receiver:
-            system = new_system(**webhooks(receiver))
+            system = new_system(**(webhooks(receiver) | SHORT_SESSION))
             workers = [system.start_worker(0), system.start_worker(1)]
             for worker in workers:
                 worker.wait_ready()
-            tell(system, range(120))
+            emit(system, range(120))
             wait_for(lambda: len(receiver.taken()) > 40, 30, "some events taken")
             receiver.down()
-            tell(system, range(120, 240))
+            emit(system, range(120, 240))
             began = time.monotonic()
             system.send_orders([order("u1"), order("u2")])
             system.wait_idle(30)
@@ -91,7 +91,7 @@ class TestDelivery:
             workers[0].kill()
             receiver.up()
             self._wait_for_all(receiver, 240)
-            tell(system, range(240, 300))
+            emit(system, range(240, 300))
             self._wait_for_all(receiver, 300)
             began = time.monotonic()
             assert workers[1].stop() == 0
@@ -127,11 +127,11 @@ class TestOperating:
             system = new_system(**given)
             silent = system.start_worker(0, REBATE_WEBHOOK_URL="")
             silent.wait_ready()
-            tell(system, range(24))
+            emit(system, range(24))
             assert silent.stop() == 0
             worker = system.start_worker(0)
             worker.wait_ready()
-            tell(system, range(24, 36))
+            emit(system, range(24, 36))
             wait_for(lambda: len(receiver.taken()) == 11, 30, "all but the refused one")
             self._replay_what_was_refused(system, receiver, mended)
             self._pause_and_resume(system, receiver)
@@ -157,7 +157,7 @@ class TestOperating:
 
     def _pause_and_resume(self, system: System, receiver: Receiver) -> None:
         def status() -> dict[str, Any]:
-            done = system.command("webhooks", "status", "--json")
+            done = system.command("webhooks", "status", "--json", url=system.workers[-1].url)
             assert done.returncode == 0, done.stderr
             return dict(json.loads(done.stdout))
 
@@ -169,11 +169,14 @@ class TestOperating:
             return b"rebate_webhook_paused 1.0" in ask(f"{worker.url}/metrics").body
 
         wait_for(holds, 30, "the worker knows that it is paused")
-        tell(system, range(36, 48))
-        told = status()
-        assert (told["switch"]["paused"], told["switch"]["by"]) == (True, "ann")
-        assert sum(row["events"] for row in told["waiting"]) == 12
-        assert told["oldest_undelivered_seconds"] >= 0
+        emit(system, range(36, 48))
+        state = status()
+        assert (state["switch"]["paused"], state["switch"]["by"]) == (True, "ann")
+        assert sum(row["events"] for row in state["waiting"]) == 12
+        assert state["oldest_undelivered_seconds"] >= 0
+        (delivering,) = state["workers"]
+        assert state["url"] == delivering["target"] == receiver.url.rpartition("/")[0]
+        assert (delivering["worker"], delivering["paused"], delivering["waiting"]) == (worker.url, True, 12)
         assert len(receiver.taken()) == 12
         assert system.command("webhooks", "resume").returncode == 0
         wait_for(lambda: len(receiver.taken()) == 24, 30, "everything that waited")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rebate_app.webhooks.deliveries import DELIVERED, REFUSED, RETRY
-
-from .model import EVENTS, RETRIES, World
+from rebate_app.webhooks.delivery import DELIVERED, REFUSED, RETRY
+from tests.webhooks.model import EVENTS, RETRIES, World
 
 USERS = [b"ann", b"bob", b"eve"]
 Step = tuple[str, int, list[bool]]

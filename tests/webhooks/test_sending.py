@@ -16,12 +16,11 @@ import pytest
 
 from rebate_app.broker import free_port
 from rebate_app.settings import ConfigurationError, Settings, load_settings
-from rebate_app.webhooks.addresses import AddressRefusedError, is_special, require_allowed
-from rebate_app.webhooks.deliveries import DELIVERED, REFUSED, RETRY
-from rebate_app.webhooks.post import ANSWER_BYTES_MAX, Answered, Poster, retry_after
+from rebate_app.webhooks.addresses import AddressRefusedError
+from rebate_app.webhooks.delivery import DELIVERED, REFUSED, RETRY
+from rebate_app.webhooks.poster import RESPONSE_BYTES_MAX, AttemptResult, Poster, retry_after
 from rebate_app.webhooks.signing import headers_of, signature
-
-from .receiver import Receiver
+from tests.webhooks.receiver import Receiver
 
 BODY = b'{"event_id":"00","kind":"balance.changed"}'
 PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"
@@ -33,10 +32,10 @@ def settings_for(url: str, **more: str) -> Settings:
     return load_settings({f"REBATE_WEBHOOK_{name}": value for name, value in given.items()})
 
 
-def post(settings: Settings, body: bytes = BODY) -> Answered:
+def post(settings: Settings, body: bytes = BODY) -> AttemptResult:
     """Make one attempt."""
 
-    async def one() -> Answered:
+    async def one() -> AttemptResult:
         async with Poster(settings) as poster:
             return await poster.post(body, 3)
 
@@ -49,9 +48,9 @@ class TestSignature:
     def test_the_worked_example_of_the_page(self) -> None:
         """docs/webhooks.md shows secret, timestamp, body and the signature that they make."""
         page = PAGE.read_text(encoding="utf-8")
-        told = dict(re.findall(r"^(secret|timestamp|body|signature): `(.*)`$", page, re.MULTILINE))
-        made = signature([told["secret"].encode()], int(told["timestamp"]), told["body"].encode())
-        assert made == told["signature"]
+        example = dict(re.findall(r"^(secret|timestamp|body|signature): `(.*)`$", page, re.MULTILINE))
+        made = signature([example["secret"].encode()], int(example["timestamp"]), example["body"].encode())
+        assert made == example["signature"]
 
     def test_each_secret_signs(self) -> None:
         """While a secret is changed there are two signatures, the new one first."""
@@ -59,7 +58,17 @@ class TestSignature:
         assert new == "v1=" + hmac.new(b"new", b"5." + BODY, hashlib.sha256).hexdigest()
         assert old == "v1=" + hmac.new(b"old", b"5." + BODY, hashlib.sha256).hexdigest()
 
-    @pytest.mark.parametrize("body", [b"\xff", b"[]", b'{"event_id":"a\\nb","kind":"c d"}', b"{}"])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"\xff",
+            b"[]",
+            b'{"event_id":"a\\nb","kind":"c d"}',
+            b"{}",
+            b'{"event_id":"\xff\xfe"}',
+            b'{"x":' + b"[" * 100_000,
+        ],
+    )
     def test_nothing_of_a_body_can_break_a_header(self, body: bytes) -> None:
         """What is no word, or no JSON, is `unknown` in the headers; the body goes as it is."""
         headers = headers_of(body, [b"s"], 1, 1)
@@ -101,7 +110,7 @@ class TestAnswers:
     def test_a_receiver_may_ask_for_peace(self) -> None:
         """Retry-After is heard, as seconds or as a date, and bounded."""
         with Receiver(lambda _: 429, Retry_After="7") as receiver:
-            assert post(settings_for(receiver.url)).retry_after_s == 7
+            assert post(settings_for(receiver.url)).retry_after_seconds == 7
         assert retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 10) == 50
         assert retry_after("999999999", 0) == 600
         assert [retry_after(text, 0) for text in ("", "soon", "-5")] == [0, 0, 0]
@@ -110,7 +119,7 @@ class TestAnswers:
         """The status decides; of a body without end, 64 KiB are read."""
         answered = post(settings_for(endless, TIMEOUT="5"))
         assert answered.outcome == DELIVERED
-        assert len(answered.body) == ANSWER_BYTES_MAX
+        assert len(answered.body) == RESPONSE_BYTES_MAX
 
     def test_no_proxy_of_the_environment_is_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where events go is what REBATE_WEBHOOK_URL says, whatever HTTP_PROXY says."""
@@ -146,49 +155,6 @@ def endless() -> Iterator[str]:
 
 class TestAddresses:
     """Nothing inside anybody's network can be reached."""
-
-    @pytest.mark.parametrize(
-        "address",
-        [
-            "127.0.0.1",
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "0.0.0.0",  # noqa: S104
-            "224.0.0.1",
-            "240.0.0.1",
-            "255.255.255.255",
-            "::1",
-            "::",
-            "fe80::1",
-            "fe80::1%eth0",
-            "fc00::1",
-            "fec0::1",
-            "ff02::1",
-            "::ffff:127.0.0.1",
-            "::ffff:10.0.0.1",
-            "64:ff9b::7f00:1",
-            "64:ff9b:1::1",
-            "2002:7f00:1::",
-            "2001:db8::1",
-            "::127.0.0.1",
-            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
-        ],
-    )
-    def test_special_addresses_are_known(self, address: str) -> None:
-        """Private, loopback, link-local, multicast, unspecified, reserved, and what stands for one."""
-        assert is_special(address)
-        with pytest.raises(AddressRefusedError):
-            require_allowed(address)
-
-    @pytest.mark.parametrize(
-        "address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
-    )
-    def test_public_addresses_are_allowed(self, address: str) -> None:
-        """Everybody else's addresses are none of these, also behind NAT64."""
-        assert not is_special(address)
 
     @pytest.mark.parametrize(
         "host", ["127.0.0.1", "localhost", "[::1]", "127.1", "0x7f000001", "2130706433", "[::ffff:127.0.0.1]"]
@@ -247,7 +213,7 @@ class TestSettings:
     """What cannot work is told before anything is consumed."""
 
     @pytest.mark.parametrize(
-        ("given", "says"),
+        ("given", "message"),
         [
             ({"URL": "https://a.example/"}, "needs a REBATE_WEBHOOK_SECRET"),
             ({"URL": "https://a.example/", "SECRET": "a,"}, "needs a REBATE_WEBHOOK_SECRET"),
@@ -259,9 +225,9 @@ class TestSettings:
             ({"RETRY_DELAYS": "1,2"}, "rising"),
         ],
     )
-    def test_a_fault_is_told(self, given: dict[str, str], says: str) -> None:
+    def test_a_fault_is_told(self, given: dict[str, str], message: str) -> None:
         """A URL without a secret, or anything that is none, is a configuration error."""
-        with pytest.raises(ConfigurationError, match=re.escape(says)):
+        with pytest.raises(ConfigurationError, match=re.escape(message)):
             load_settings({f"REBATE_WEBHOOK_{name}": value for name, value in given.items()})
 
     def test_secrets_are_masked_and_may_come_from_a_file(self, tmp_path: Path) -> None:

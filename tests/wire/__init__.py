@@ -1,1 +1,1 @@
-"""Laws of the formats at the border."""
+"""Formats at the border."""

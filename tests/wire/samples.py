@@ -1,4 +1,7 @@
-"""Well-formed facts and network rows, made up from the field lists of domain.md 1; tests bend them."""
+"""Well-formed facts and network rows, made up from the networks' field lists; tests bend them.
+
+See docs/spec/networks.md.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rebate_app.domain.faults import Fault, RefusedError
-from rebate_app.wire.importing import Read, read_facts
+from rebate_app.wire.facts.order import decode_order
 from rebate_app.wire.moments import parse_moment
-from rebate_app.wire.order_facts import decode_order
+from rebate_app.wire.networks.file_reader import RowResult, read_facts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +109,7 @@ def claim(**members: Any) -> Document:
 
 
 def taobao_row(**members: Any) -> Document:
-    """Return a paid order row of taobao (domain.md 1.1, TB-A)."""
+    """Return a paid order row of taobao (docs/spec/networks.md#worked-example-tb-a)."""
     return bent(
         {
             "trade_id": "3901000000000000011",
@@ -160,7 +163,7 @@ def refund_row(**members: Any) -> Document:
 
 
 def jd_row(**members: Any) -> Document:
-    """Return a paid order row of JD (domain.md 1.2, JD-A)."""
+    """Return a paid order row of JD (docs/spec/networks.md#worked-example-jd-a)."""
     return bent(
         {
             "id": "JDROW000000001",
@@ -183,7 +186,7 @@ def jd_row(**members: Any) -> Document:
 
 
 def pdd_row(**members: Any) -> Document:
-    """Return a paid order row of PDD (domain.md 1.3, PDD-A)."""
+    """Return a paid order row of PDD (docs/spec/networks.md#worked-example-pdd-a)."""
     return bent(
         {
             "order_sn": "260105-000000000001",
@@ -231,14 +234,14 @@ def refused(document: Any, key: bytes | None = KEY, record_us: int = NOW_US) -> 
     return refusal(encoded(document), key, record_us)
 
 
-def read_text(folder: Path, network: str, text: str | bytes, name: str = "file.json") -> list[Read]:
+def read_text(folder: Path, network: str, text: str | bytes, name: str = "file.json") -> list[RowResult]:
     """Return what a file with this text is read as."""
     path = folder / name
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return list(read_facts(path, network, NOW_US))
 
 
-def read_rows(folder: Path, network: str, *rows: Document) -> list[Read]:
+def read_rows(folder: Path, network: str, *rows: Document) -> list[RowResult]:
     """Return what a file of rows, one a line, is read as."""
     return read_text(folder, network, "".join(json.dumps(row) + "\n" for row in rows), "file.ndjson")
 

@@ -8,13 +8,13 @@ import pytest
 from jsonschema import Draft202012Validator
 from msgspec.json import decode
 
-from rebate_app.domain.events import Cause as LineCause
-from rebate_app.domain.events import LineEvent
+from rebate_app.domain.account.events import EventCause as LineCause
+from rebate_app.domain.account.events import LineEvent
 from rebate_app.wire import events
 from rebate_app.wire.events import NoEventError, decode_event, encode_dead_letter, encode_line
 from rebate_app.wire.events_page import page
 from rebate_app.wire.failure_headers import Place
-from tests.domain.telling import lived
+from tests.domain.event_lines import lived
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -36,12 +36,12 @@ class TestSchema:
         assert not valid(event | {"kind": "balance.guessed"})
         assert not valid({name: event[name] for name in event if name != "event_id"})
 
-    def test_what_is_told_fits_it(self) -> None:
+    def test_emitted_events_fit_it(self) -> None:
         """Every event of a random feed."""
         valid = Draft202012Validator(events.event_schema()).is_valid
-        told = [record.value for log in lived(3, days=3).lane.told.values() for record in log]
-        assert told
-        assert [value for value in told if not valid(decode(value or b""))] == []
+        values = [record.value for log in lived(3, days=3).stream.events.values() for record in log]
+        assert values
+        assert [value for value in values if not valid(decode(value or b""))] == []
 
 
 class TestIds:
@@ -63,7 +63,7 @@ class TestIds:
 
 
 class TestDeadLetters:
-    """A dead letter is told with nothing of what its record says."""
+    """The event of a dead letter has no part of the record's value."""
 
     @pytest.mark.parametrize(
         ("key", "user_id"),
@@ -81,7 +81,7 @@ class TestDeadLetters:
 
 
 class TestReading:
-    """What is no event is said to be none."""
+    """What is no event is refused by the schema."""
 
     @pytest.mark.parametrize("value", [None, b"", b"{", b"\xff", b'{"kind":"balance.guessed"}', b"[]"])
     def test_no_event(self, value: bytes | None) -> None:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rebate_app.domain.faults import RefusedError
-from rebate_app.wire.importing import NETWORKS, Read, read_facts
-from rebate_app.wire.order_facts import check_order, decode_order, encode_order
-from rebate_app.wire.user_facts import check_bind, check_profile, decode_user
-
-from ..conftest import SEED
-from .samples import (
+from rebate_app.networks import file_formats
+from rebate_app.wire.facts.order import check_order, decode_order, encode_order
+from rebate_app.wire.facts.user import check_bind, check_profile, decode_user
+from rebate_app.wire.networks.file_reader import RowResult, read_facts
+from tests.conftest import SEED
+from tests.wire.networks.test_pages import jd_page, jd_result, pdd_page, taobao_page
+from tests.wire.samples import (
     KEY,
     NOW_US,
     claim,
@@ -30,7 +31,6 @@ from .samples import (
     snapshot,
     taobao_row,
 )
-from .test_pages import jd_page, jd_result, pdd_page, taobao_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 MUTANTS = 10_000
 CODES = {
     *("undecodable", "unknown-schema", "unknown-kind", "key-mismatch", "implausible-time", "network-error"),
-    *("unknown-level", "self-invite"),
+    *("unknown-level", "self-invite", "unknown-member"),
 }
 ODD: list[Any] = [
     *(
@@ -149,7 +149,7 @@ def text_mutant(sample: Any) -> bytes:
     return text.replace(b"\n", b" ")
 
 
-def assert_honest(read: Read) -> None:
+def assert_honest(read: RowResult) -> None:
     """Say that a row is a fact that can be sent, or has at least one reason from the contract."""
     assert (read.document is None) == bool(read.faults)
     for fault in read.faults:
@@ -161,7 +161,8 @@ def assert_honest(read: Read) -> None:
         assert decode_order(value, key, NOW_US) == check_order(read.document, NOW_US)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.slow
+@pytest.mark.parametrize("network", file_formats())
 def test_lines(tmp_path: Path, network: str) -> None:
     """10,000 mutants, one a line: each is a fact or a refusal, and none is lost."""
     print(f"REBATE_TEST_SEED={SEED}")
@@ -185,7 +186,7 @@ def _is_page(text: bytes) -> bool:
     return text.startswith(b"[") or b"response" in text or b"responce" in text
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", file_formats())
 def test_documents(tmp_path: Path, network: str) -> None:
     """Mutants as files of their own, printed or not: facts and refusals only."""
     print(f"REBATE_TEST_SEED={SEED}")
@@ -197,6 +198,7 @@ def test_documents(tmp_path: Path, network: str) -> None:
             assert_honest(read)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decode", [decode_order, decode_user])
 def test_records(decode: Callable[[bytes | None, bytes | None, int], object]) -> None:
     """10,000 mutants as records of a topic: a fact, or a refusal with at least one reason."""
@@ -244,7 +246,7 @@ def test_values() -> None:
 )
 def test_ten_megabytes(tmp_path: Path, line: bytes) -> None:
     """A line of 10 MB, deep, long or endless, is a fact or a refusal like any other."""
-    for network in NETWORKS:
+    for network in file_formats():
         reads = read_text(tmp_path, network, line)
         assert reads
         assert len(reads) in (1, 10_000)

@@ -93,6 +93,22 @@ class TestParseMoment:
         with pytest.raises(ValueError, match=r"moment|range|month|hour|year|day"):
             parse_moment(text)
 
+    @pytest.mark.parametrize("hour", [*range(24, 30), 99])
+    def test_hours_end_at_23(self, monkeypatch: pytest.MonkeyPatch, hour: int) -> None:
+        """Later hours are refused, also where the library accepts them, as Python 3.14 accepts 24."""
+
+        class Lenient(datetime):
+            @classmethod
+            def fromisoformat(cls, text: str) -> datetime:  # type: ignore[override]
+                return datetime.fromisoformat(text[:10]) + timedelta(hours=int(text[11:13]))
+
+        monkeypatch.setattr(moments, "datetime", Lenient)
+        with pytest.raises(ValueError, match="moment"):
+            parse_moment(f"2004-01-10T{hour}:00:00+08:00")
+        with pytest.raises(ValueError, match="moment"):
+            beijing_to_us(f"2004-01-10 {hour}:00:00")
+        assert parse_moment("2004-01-10T23:00:00Z") == parse_moment("2004-01-11T07:00:00+08:00")
+
     def test_bounds(self) -> None:
         """The first and the last moment of the years 1 to 9999 UTC are moments."""
         assert parse_moment("0001-01-01T00:00:00Z") == MOMENT_US_MIN

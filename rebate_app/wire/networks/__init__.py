@@ -1,5 +1,6 @@
-"""One adapter per network: its rows become facts of the contract, or reasons why not (contracts.md 8).
+"""Adapters: the rows of each network become facts of docs/spec/facts.md, or reasons why not.
 
-An adapter maps fields and codes, nothing else. What a fact needs is asked once, by the careful reading
-of order_check.py, so that a file, HTTP and the topic refuse for the same reasons.
+An adapter maps envelopes, fields and codes (docs/spec/networks.md#rows). What a fact needs is checked once,
+by order_check.py, so that files, HTTP and the topic refuse for the same reasons. rebate_app/networks.py lists
+the networks; adapter.py defines an adapter; file_reader.py reads files with one.
 """

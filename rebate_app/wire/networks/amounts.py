@@ -1,8 +1,7 @@
-"""What networks write for money, as integers in fen.
+"""Amounts as networks write them, as integers in fen.
 
-Law: an amount is the decimal number that its text says, rounded half away from zero to whole fen; no
-binary float takes part (domain.md 2.10, bug 11: 0.29 yuan are 29 fen). It is separate because this is
-the only place where a fraction of a fen can exist, and it has to disappear here.
+An amount is the decimal number of its text, rounded half away from zero to whole fen; no binary float takes
+part (docs/spec/domain.md#known-bugs, bug 11: 0.29 yuan are 29 fen). No fraction of a fen leaves this module.
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ FEN_DIGITS = 0
 _TEXT = re.compile(r"-?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.[0-9]+)?")
 #: Wide enough for the largest amount in any unit with its fraction cut off; never the thread's context.
 _CONTEXT = Context(prec=40, rounding=ROUND_HALF_UP)
+#: Wide enough for the digits of any sum of amounts within `fen_of_yuan`.
+_EXACT = Context(prec=2 * AMOUNT_CHARACTERS_MAX)
 _LARGEST = Decimal(AMOUNT_FEN_MAX + 1)
 
 
@@ -28,9 +29,20 @@ def fen_of_yuan(value: Any) -> int:
     """Return an amount in yuan (text, int, or Decimal of a JSON number) in fen.
 
     More than two decimals round half away from zero. ValueError for everything else: other text, NaN,
-    Infinity, true, and amounts beyond ±10⁹ fen (contracts.md 1 and 8).
+    Infinity, true, and amounts beyond ±10⁹ fen (docs/spec/facts.md#values and docs/spec/networks.md#amounts).
     """
     return _fen(value, YUAN_DIGITS)
+
+
+def fen_of_yuan_sum(values: list[Any]) -> int:
+    """Return the sum of amounts in yuan in fen: added exactly, rounded once; errors as in `fen_of_yuan`."""
+    numbers = [_number(value) for value in values]
+    if not all(number.is_finite() for number in numbers):
+        raise ValueError("the amount is not finite")
+    total = Decimal(0)
+    for number in numbers:
+        total = _EXACT.add(total, number)
+    return _fen(total, YUAN_DIGITS)
 
 
 def fen_of_fen(value: Any) -> int:
@@ -53,7 +65,7 @@ def _fen(value: Any, digits: int) -> int:
 
 
 def _number(value: Any) -> Decimal:
-    """Return the exact decimal number that a JSON value says."""
+    """Return the exact decimal number of a JSON value."""
     if isinstance(value, Decimal):
         return value
     if type(value) is int:

@@ -1,19 +1,27 @@
-"""Facts that are already in the form of the contract, one a line.
+"""Facts in the form of docs/spec/facts.md#order-facts, one a line, taken as they are.
 
-Law: such a row is taken as it is, with every member that decides nothing (contracts.md 1 and 5). It is
-an adapter like the others so that a file of facts is read, numbered and refused like any other.
+Every member is kept, also those that decide nothing; the check of the fact finds what is missing.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..json_values import parse_strict
+from .adapter import Adapter, MappedRow, PageItem, Row
 
 if TYPE_CHECKING:
-    from rebate_app.domain.faults import Fault
-
-    from .rows import Row
+    from collections.abc import Iterator
 
 
-def read_row(row: Row) -> tuple[dict[str, Any], list[Fault]]:
-    """Return the row itself: what it lacks is for the careful reading to say."""
-    return row, []
+def answer_rows(answer: Row) -> Iterator[PageItem]:
+    """Return the only row: facts have no envelope."""
+    yield answer
+
+
+def read_row(row: Row, _fetched_at_ms: int) -> MappedRow:
+    """Return the row itself."""
+    return MappedRow(row, [])
+
+
+ADAPTER = Adapter(answer_rows, read_row, parse=parse_strict, is_canonical=True)

@@ -1,21 +1,31 @@
 """PDD (多多进宝) order rows as facts.
 
-Law: contracts.md 8, column pdd; field meanings in domain.md 1.3. This network counts in fen and Unix
-seconds, and says what we earn in one field: `promotion_amount`, restated as the order goes on.
+docs/spec/networks.md#rows, column pdd; field meanings in docs/spec/networks.md#pdd. Amounts are in fen,
+times are Unix seconds. The commission is one field, `promotion_amount`, restated as the order goes on; it
+includes the software service fee `duo_id_service_fee`.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from ..facts.members import quoted
 from ..json_values import parse_network
+from .adapter import Adapter, MappedRow, PageEnd, PageItem, Row
 from .amounts import fen_of_fen
-from .rows import NetworkRow, Order, Row
+from .errors import OK_OR_ZERO_CODES, envelope_levels, error_of, network_error
+from .pages import bare_rows, has_rows, present_envelopes, rows_in, total_count
+from .rows import NetworkRow, OrderRow
 
 if TYPE_CHECKING:
-    from rebate_app.domain.faults import Fault
+    from collections.abc import Iterator
+
 
 PLATFORM = "pdd"
+_LIST_ENVELOPES = ("order_list_get_response", "order_list_increment_get_response")
+_DETAIL_ENVELOPE = "order_detail_response"
+_ENVELOPE = re.compile("|".join((*_LIST_ENVELOPES, _DETAIL_ENVELOPE)))
 SETTLED_CODE = "5"
 #: order_status; a code that is not here is `unknown`.
 STATUSES = {
@@ -31,7 +41,7 @@ STATUSES = {
 }
 
 
-def read_row(row: Row) -> tuple[dict[str, Any], list[Fault]]:
+def read_row(row: Row, _fetched_at_ms: int) -> MappedRow:
     """Return the fact of an order row and the faults of its fields."""
     fields = NetworkRow(row)
     code = fields.code("status", "order_status")
@@ -40,25 +50,36 @@ def read_row(row: Row) -> tuple[dict[str, Any], list[Fault]]:
         if code == SETTLED_CODE
         else 0
     )
-    order = Order(
+    paid_at = fields.moment("times.paid", "order_pay_time", "order_create_time")
+    order = OrderRow(
         platform=PLATFORM,
         order_line_id=fields.identifier("order_line_id", "order_sn"),
         parent_order_id=None,
         modified_at=fields.moment("seq.modified_at", "order_modify_at"),
         status=None if code is None else STATUSES.get(code, "unknown"),
         platform_status=code,
-        status_reason=fields.shown("fail_reason"),
+        status_reason=fields.display("fail_reason"),
         est_commission=fields.amount("amounts.est_commission", "promotion_amount", fen_of_fen),
         settled_commission=earned,
-        paid_at=fields.moment("times.paid", "order_pay_time", "order_create_time"),
-        settled_at=fields.moment("times.settled", "order_settle_time"),
-        attribution={"custom_uid": _custom_uid(fields.value("custom_parameters")), "pid": _pid(fields)},
+        service_fee=fields.amount("amounts.service_fee", "duo_id_service_fee", fen_of_fen) or 0,
+        paid_at=paid_at,
+        settled_at=fields.settled(paid_at, "order_settle_time"),
+        attribution={
+            "custom_uid": _custom_uid(fields.value("custom_parameters")),
+            "pid": _pid(fields),
+        },
         item={
-            "id": fields.shown("goods_sign") or fields.shown("goods_id"),
-            "title": fields.shown("goods_name"),
+            "id": fields.display("goods_sign") or fields.display("goods_id"),
+            "title": fields.display("goods_name"),
         },
     )
-    return order.document(), fields.faults
+    return fields.mapped(order.document())
+
+
+def _pid(fields: NetworkRow) -> str | None:
+    """Return `p_id`, two parts joined by `_`, None for anything else."""
+    pid = fields.pid("p_id")
+    return pid if pid is not None and pid.count("_") == 1 else None
 
 
 def _custom_uid(parameters: Any) -> str | None:
@@ -69,12 +90,72 @@ def _custom_uid(parameters: Any) -> str | None:
         except ValueError:
             return None
     uid = parameters.get("uid") if isinstance(parameters, dict) else None
-    if isinstance(uid, str):
-        return uid
-    return str(uid) if type(uid) is int else None
+    if not isinstance(uid, str) and type(uid) is not int:
+        return None
+    return NetworkRow({"uid": uid}).attribution("attribution.custom_uid", "uid")
 
 
-def _pid(fields: NetworkRow) -> str | None:
-    """Return `p_id`, or None if one of its parts, which `_` joins, is missing or zero."""
-    pid = fields.identifier("attribution.pid", "p_id")
-    return None if pid is None or {"", "0"} & set(pid.split("_")) else pid
+def answer_rows(answer: Row) -> Iterator[PageItem]:
+    """Find the rows of one answer of PDD, or the answer itself if it is a row."""
+    envelopes = present_envelopes(answer, (*_LIST_ENVELOPES, _DETAIL_ENVELOPE))
+    if not envelopes:
+        yield from bare_rows(answer, "order_sn", "order_status")
+        return
+    orders = {name: _orders(name, envelope) for name, envelope in envelopes.items()}
+    details = [envelope for envelope in envelopes.values() if _is_row(envelope)]
+    error = error_of(
+        [*envelope_levels(answer, _is_row), *details],
+        OK_OR_ZERO_CODES,
+        without_rows=not any(map(has_rows, orders.values())),
+    )
+    if error is not None:
+        yield error
+        return
+    for name in envelopes:
+        yield from _envelope_rows(name, answer, orders[name])
+
+
+def _is_row(value: Any) -> bool:
+    """Return whether a value is an order row by its members."""
+    return isinstance(value, dict) and "order_sn" in value and "order_status" in value
+
+
+def _orders(name: str, envelope: Any) -> Any:
+    """Return what an envelope holds as rows; an `order_detail_response` is the row itself."""
+    if not isinstance(envelope, dict):
+        return None
+    return envelope if name == _DETAIL_ENVELOPE and "order_sn" in envelope else envelope.get("order_list")
+
+
+def _envelope_rows(name: str, answer: Row, orders: Any) -> Iterator[PageItem]:
+    """Find the rows of PDD's `order_list`, or the one row of an `order_detail_response`."""
+    envelope = answer[name]
+    if not isinstance(envelope, dict):
+        yield network_error(answer, f"the envelope is {quoted(envelope)}")
+    elif name == _DETAIL_ENVELOPE:
+        yield from _detail_row({**answer, **envelope}, orders)
+    elif orders != [] and not has_rows(orders):
+        yield network_error({**answer, **envelope}, "the answer has no list of orders")
+    else:
+        rows = list(rows_in(orders))
+        yield from rows
+        yield PageEnd(len(rows), total=total_count(envelope))
+
+
+def _detail_row(levels: Row, orders: Any) -> Iterator[PageItem]:
+    """Find the one row of an `order_detail_response`, which names the placement `pid`.
+
+    `levels`: the members of the answer and of the envelope, for a refusal.
+    """
+    rows = list(rows_in(orders)) if has_rows(orders) else []
+    if len(rows) != 1:
+        yield network_error(levels, f"the answer has {len(rows)} rows, and has to have one")
+        return
+    (row,) = rows
+    if isinstance(row, dict) and row.get("p_id") is None:
+        row = {**row, "p_id": row.get("pid")}
+    yield row
+    yield PageEnd(1)
+
+
+ADAPTER = Adapter(answer_rows, read_row, _ENVELOPE)

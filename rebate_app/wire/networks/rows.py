@@ -1,12 +1,13 @@
-"""The fields of one network row, read by the customs all three networks share.
+"""Read the fields of one network row by the conventions that all networks share (docs/spec/networks.md#rows).
 
-Law: `"--"`, `""`, 0 and absent are no time and no id; an id may be a number, but never one with a
-point; a field that cannot be read is a fault of the member it would have become (contracts.md 8).
-It is separate so that an adapter is a table of fields and codes, without a single try.
+`"--"`, `""`, 0 and absent are no time and no id. An id keeps all its digits: a number in another notation
+(`3.901E18`) and a word for nothing (`null`) are no ids. A field that cannot be read is a fault of the member
+that it would have become. Moments are microseconds UTC, amounts are fen.
 """
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +15,43 @@ from msgspec import Struct
 
 from rebate_app.domain.faults import Fault, invalid
 
-from ..members import shown
-from ..moments import MOMENT_US_MAX, SECOND_US, beijing_to_us, format_moment
-from ..order_check import CURRENCY, ORDER_SCHEMA, SNAPSHOT
+from ..facts.identifiers import DOT_IDS
+from ..facts.members import quoted
+from ..facts.order_check import CURRENCY, ORDER_SCHEMA, SNAPSHOT
+from ..moments import beijing_to_us, format_moment, unix_to_us
+from .adapter import MappedRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .adapter import Row
+
 #: How networks write that there is no time or no id.
 NONE_TEXTS = ("", "--", "0")
-#: Longer codes are no codes; longer texts for show would be dropped by the reader of the topic anyway.
+#: The moment 0 as text: as clients in Beijing write it, and as clients in UTC do.
+EPOCH_TEXTS = ("1970-01-01 08:00:00", "1970-01-01 00:00:00")
+NO_TIME_TEXTS = NONE_TEXTS + EPOCH_TEXTS
+EPOCH_DAY = "19700101"
+#: What programs write for an absent value, compared without case.
+NULL_WORDS = frozenset({"null", "(null)", "undefined", "none", "nil", "<nil>", "n/a"})
+#: Words that are names of people as well: no id of a line or a suit, but an attribution value.
+OTHER_WORDS = frozenset({"na", "true", "false", "±"})
+#: `fetch_seq` of every fact out of an API's answer that has its own modification time.
+API_FETCH_SEQ = 1
+#: Longer codes are no codes; the decoder of the topic drops longer display texts anyway.
 CODE_CHARACTERS_MAX = 64
-SHOWN_CHARACTERS_MAX = 1_024
+DISPLAY_CHARACTERS_MAX = 1_024
 
-Row = dict[str, Any]
+#: A number that is not plain digits: with a point, an exponent, a plus sign or thousands commas.
+_OTHER_NOTATION = re.compile(
+    r"[+-]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][+-]?[0-9]+)?"
+    r"|\+[0-9]+"
+    r"|[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?"
+    r"|[+±-]?(?:nan|inf|infinity)",
+    re.IGNORECASE,
+)
+#: Numbers that no line and no suit is named by: hexadecimal or negative.
+_HEXADECIMAL_OR_NEGATIVE = re.compile(r"[+-]?0[xX][0-9a-fA-F]*|[-±][0-9]+")
 
 
 class NetworkRow:
@@ -36,32 +60,69 @@ class NetworkRow:
     def __init__(self, row: Row) -> None:
         self._row = row
         self.faults: list[Fault] = []
+        self._sources: dict[str, tuple[str, ...]] = {}
+
+    def mapped(self, document: dict[str, Any]) -> MappedRow:
+        """Return the row as this fact, with all faults and the fields that were read."""
+        return MappedRow(document, self.faults, self._sources)
 
     def identifier(self, member: str, field: str) -> str | None:
-        """Return an id as text, None for none; a number keeps all its digits, a float is a fault."""
+        """Return the id of a line or a suit as text, None for none.
+
+        A number in another notation has lost digits, and zeros and a word for nothing name nothing: they
+        are faults, so that two orders never become one line.
+        """
+        self._sources[member] = (field,)
         value = self._row.get(field)
         if value is None or value in NONE_TEXTS:
             return None
-        if isinstance(value, str):
+        if isinstance(value, str) and not is_no_line_id(value):
             return value
+        if type(value) is int and value >= 0:
+            return str(value) if value else None
+        self.refuse(member, field, "an id as text in plain digits or as an integer")
+        return None
+
+    def attribution(self, member: str, field: str) -> str | None:
+        """Return an attribution value as text, None for none.
+
+        A number in another notation, zeros and a word for nothing name nobody. `.` and `..` name nobody
+        either (docs/spec/facts.md#order-facts).
+        """
+        value = self._row.get(field)
+        if value is None or value in NONE_TEXTS or isinstance(value, Decimal):
+            return None
+        if isinstance(value, str):
+            return None if _is_zero(value) or is_no_id(value) or value in DOT_IDS else value
         if type(value) is int:
             return str(value) if value else None
-        self.refuse(member, field, "an id as text or as an integer")
+        self.refuse(member, field, "an id as text in plain digits or as an integer")
         return None
+
+    def pid(self, *fields: str, separator: str = "_") -> str | None:
+        """Return the parts of a pid joined by `_`, None if a part is missing or zero.
+
+        The parts are the fields, or what `separator` joins in the only field.
+        """
+        values = [self.attribution("attribution.pid", field) or "" for field in fields]
+        parts = values[0].split(separator) if len(values) == 1 else values
+        return None if any(_is_no_part(part) for part in parts) else "_".join(parts)
 
     def code(self, member: str, field: str) -> str | None:
         """Return a status code as text, None for none; 0 is a code."""
+        self._sources[member] = (field,)
         value = self._row.get(field)
         if value is None or value in ("", "--"):
             return None
         text = str(value) if type(value) in (int, str) else ""
-        if 0 < len(text) <= CODE_CHARACTERS_MAX:
+        if 0 < len(text) <= CODE_CHARACTERS_MAX and not is_no_id(text):
             return text
         self.refuse(member, field, "a code as text or as an integer")
         return None
 
     def moment(self, member: str, *fields: str) -> int | None:
         """Return the time of the first of the fields that has one, in microseconds UTC."""
+        self._sources[member] = fields
         for field in fields:
             moment = self._time(member, field)
             if moment is not None:
@@ -70,10 +131,21 @@ class NetworkRow:
 
     def newest(self, member: str, *fields: str) -> int | None:
         """Return the newest time that any of the fields has."""
+        self._sources[member] = (*self._sources.get(member, ()), *fields)
         return max((m for field in fields if (m := self._time(member, field)) is not None), default=None)
+
+    def settled(self, paid_at: int | None, field: str) -> int | None:
+        """Return the time of settlement; one before the payment is a fault."""
+        self._sources["times.settled"] = (field,)
+        settled_at = self._time("times.settled", field)
+        if settled_at is not None and paid_at is not None and settled_at < paid_at:
+            self.refuse("times.settled", field, f"no time before the payment ({format_moment(paid_at)})")
+        return settled_at
 
     def amount(self, member: str, field: str, parse: Callable[[Any], int]) -> int | None:
         """Return an amount in fen, None if absent; what is no amount is a fault."""
+        if field not in (known := self._sources.get(member, ())):
+            self._sources[member] = (*known, field)
         value = self._row.get(field)
         if value is None:
             return None
@@ -85,20 +157,28 @@ class NetworkRow:
 
     def day(self, member: str, field: str) -> str | None:
         """Return a `yyyyMMdd` greater than 0 as `YYYY-MM-DD`, None for none (jd `payMonth`)."""
+        self._sources[member] = (field,)
         value = self._row.get(field)
-        if value is None or value in NONE_TEXTS or _is_no_number(value):
+        if value is None or value in NONE_TEXTS or _is_not_positive(value):
             return None
         text = str(value)
+        if text == EPOCH_DAY:
+            return None
         if type(value) in (int, str) and len(text) == len("yyyyMMdd"):
             return f"{text[:4]}-{text[4:6]}-{text[6:]}"
         self.refuse(member, field, "a day yyyyMMdd")
         return None
 
-    def shown(self, field: str) -> str | None:
-        """Return a field that is kept for people, as text; None for none and for anything else."""
+    def display(self, field: str) -> str | None:
+        """Return a field that is kept for display, as text; None for none and for anything else."""
         value = self._row.get(field)
         text = str(value) if type(value) in (int, str) else ""
-        return None if text in NONE_TEXTS or len(text) > SHOWN_CHARACTERS_MAX else text
+        return None if text in NONE_TEXTS or len(text) > DISPLAY_CHARACTERS_MAX else text
+
+    def display_id(self, field: str) -> str | None:
+        """Return an order number that is kept for display, None for one with lost digits."""
+        text = self.display(field)
+        return None if text is None or is_no_line_id(text) else text
 
     def value(self, field: str) -> Any:
         """Return a field as it came."""
@@ -107,11 +187,13 @@ class NetworkRow:
     def _time(self, member: str, field: str) -> int | None:
         """Return a naive Beijing time or Unix seconds in microseconds UTC, None for none."""
         value = self._row.get(field)
-        if value is None or value in NONE_TEXTS or (type(value) in (int, Decimal) and value == 0):
+        if value is None or value in NO_TIME_TEXTS:
+            return None
+        if type(value) in (int, Decimal) and value == 0:
             return None
         try:
             if type(value) is int or (isinstance(value, str) and value.isascii() and value.isdigit()):
-                return _unix_us(int(value))
+                return unix_to_us(int(value))
             if isinstance(value, str):
                 return beijing_to_us(value)
         except ValueError:
@@ -119,17 +201,20 @@ class NetworkRow:
         self.refuse(member, field, "a time yyyy-MM-dd HH:mm:ss or Unix seconds")
         return None
 
-    def refuse(self, member: str, field: str, says: str) -> None:
+    def refuse(self, member: str, field: str, expected: str) -> None:
         """Note that the field cannot become its member."""
-        self.faults.append(invalid(member, f"{field} has to be {says}, and is {shown(self._row.get(field))}"))
+        detail = f"{field} has to be {expected}, and is {quoted(self._row.get(field))}"
+        self.faults.append(invalid(member, detail))
 
 
-class Order(Struct, kw_only=True):
-    """What an adapter found in an order row, None for nothing; in microseconds UTC and in fen."""
+class OrderRow(Struct, kw_only=True):
+    """The fields of an order row by contract member, None for absent; in microseconds UTC and in fen."""
 
     platform: str
     order_line_id: str | None
     parent_order_id: str | None
+    order_id: str | None = None
+    fetch_seq: int = API_FETCH_SEQ
     modified_at: int | None
     status: str | None
     platform_status: str | None
@@ -144,7 +229,7 @@ class Order(Struct, kw_only=True):
     item: dict[str, str | None]
 
     def document(self) -> dict[str, Any]:
-        """Return the `order.snapshot` of contracts.md 1, without what is not there."""
+        """Return the `order.snapshot` of docs/spec/facts.md#order-facts, without absent members."""
         amounts = {
             "est_commission": self.est_commission,
             "settled_commission": self.settled_commission,
@@ -162,7 +247,10 @@ class Order(Struct, kw_only=True):
                 "platform": self.platform,
                 "order_line_id": self.order_line_id,
                 "parent_order_id": self.parent_order_id,
-                "seq": without_none({"modified_at": moment_text(self.modified_at)}),
+                "order_id": self.order_id,
+                "seq": without_none(
+                    {"modified_at": moment_text(self.modified_at), "fetch_seq": self.fetch_seq}
+                ),
                 "status": self.status,
                 "platform_status": self.platform_status,
                 "status_reason": self.status_reason,
@@ -176,7 +264,7 @@ class Order(Struct, kw_only=True):
 
 
 def without_none(members: dict[str, Any]) -> dict[str, Any]:
-    """Return the members that are there."""
+    """Return the members that are present."""
     return {name: value for name, value in members.items() if value is not None}
 
 
@@ -185,16 +273,35 @@ def moment_text(us: int | None) -> str | None:
     return None if us is None else format_moment(us)
 
 
-def _is_no_number(value: Any) -> bool:
-    """Return whether a number is at most 0, written with a point or without one; no NaN is."""
+def is_no_id(text: str) -> bool:
+    """Return whether a text is a number in another notation or a word for nothing."""
+    if text.isdigit():  # nearly all of them
+        return False
+    return text.lower() in NULL_WORDS or _OTHER_NOTATION.fullmatch(text) is not None
+
+
+def is_no_line_id(text: str) -> bool:
+    """Return whether a text is no id of a line or a suit: zeros, or a number or word that is no id."""
+    if text.isdigit():  # nearly all of them
+        return _is_zero(text)
+    return is_no_id(text) or text.lower() in OTHER_WORDS or bool(_HEXADECIMAL_OR_NEGATIVE.fullmatch(text))
+
+
+def _is_zero(text: str) -> bool:
+    """Return whether a text has nothing but zeros."""
+    return not text.strip("0")
+
+
+def _is_no_part(text: str) -> bool:
+    """Return whether a part of a pid is missing or zero."""
+    return _is_zero(text) or text in NONE_TEXTS or is_no_id(text)
+
+
+def _is_not_positive(value: Any) -> bool:
+    """Return whether a number, or plain digits as text, is at most 0; no NaN is."""
     if isinstance(value, Decimal):
         return value.is_finite() and value <= 0
+    if isinstance(value, str):
+        digits = value.removeprefix("-")
+        return digits.isascii() and digits.isdigit() and (value != digits or not digits.strip("0"))
     return type(value) is int and value <= 0
-
-
-def _unix_us(seconds: int) -> int:
-    """Return Unix seconds as microseconds; ValueError for a time before 1970 or after the year 9999."""
-    us = seconds * SECOND_US
-    if 0 < us <= MOMENT_US_MAX:
-        return us
-    raise ValueError("not a time in seconds")

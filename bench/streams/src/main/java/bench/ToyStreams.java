@@ -5,21 +5,28 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.ObjectReader;
 import com.fasterxml.jackson.databind.ObjectWriter;
 import com.fasterxml.jackson.module.blackbird.BlackbirdModule;
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.Properties;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.producer.ProducerConfig;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.streams.KafkaStreams;
+import org.apache.kafka.streams.StoreQueryParameters;
 import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.Topology;
+import org.apache.kafka.streams.errors.InvalidStateStoreException;
 import org.apache.kafka.streams.processor.api.Processor;
 import org.apache.kafka.streams.processor.api.ProcessorContext;
 import org.apache.kafka.streams.processor.api.Record;
 import org.apache.kafka.streams.state.KeyValueBytesStoreSupplier;
 import org.apache.kafka.streams.state.KeyValueStore;
+import org.apache.kafka.streams.state.QueryableStoreTypes;
+import org.apache.kafka.streams.state.ReadOnlyKeyValueStore;
 import org.apache.kafka.streams.state.StoreBuilder;
 import org.apache.kafka.streams.state.Stores;
 
@@ -167,6 +174,9 @@ public final class ToyStreams {
     given.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, args[5]);
     given.put(StreamsConfig.STATE_DIR_CONFIG, args[6]);
     given.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
+    long commitMs = Long.parseLong(args[7]);
+    given.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, commitMs);
+    given.put(StreamsConfig.POLL_MS_CONFIG, Math.min(100, commitMs));
     given.put(StreamsConfig.REPLICATION_FACTOR_CONFIG, "1");
     given.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, 64L << 20);
     given.put(StreamsConfig.consumerPrefix(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG), "earliest");
@@ -178,10 +188,45 @@ public final class ToyStreams {
     return given;
   }
 
-  public static void main(String[] args) {
+  /** Answers GET /v1/users/U/balance by an interactive query: the account as JSON, 404 when there is none. */
+  private static void serve(KafkaStreams streams, int port) throws IOException {
+    var wanted =
+        StoreQueryParameters.fromNameAndType(
+            "accounts", QueryableStoreTypes.<String, byte[]>keyValueStore());
+    HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", port), 0);
+    server.createContext(
+        "/v1/users/",
+        exchange -> {
+          byte[] found = null;
+          try {
+            ReadOnlyKeyValueStore<String, byte[]> accounts = streams.store(wanted);
+            found = accounts.get(exchange.getRequestURI().getPath().split("/")[3]);
+          } catch (InvalidStateStoreException rebalancing) {
+            answer(exchange, 503, new byte[] {'-'});
+            return;
+          }
+          answer(exchange, found == null ? 404 : 200, found == null ? new byte[] {'-'} : found);
+        });
+    server.start();
+  }
+
+  private static void answer(HttpExchange exchange, int status, byte[] body) throws IOException {
+    exchange.sendResponseHeaders(status, body.length);
+    exchange.getResponseBody().write(body);
+    exchange.close();
+  }
+
+  public static void main(String[] args) throws IOException {
     Topology topology = topology(args[2], args[3], args[4].equals("rocksdb"));
     KafkaStreams streams = new KafkaStreams(topology, settings(args));
-    Runtime.getRuntime().addShutdownHook(new Thread(() -> streams.close(Duration.ofSeconds(10))));
+    Runtime.getRuntime()
+        .addShutdownHook(
+            new Thread(
+                () -> {
+                  streams.close(Duration.ofSeconds(10));
+                  Runtime.getRuntime().halt(0);
+                }));
     streams.start();
+    serve(streams, Integer.parseInt(System.getenv("BENCH_PORT")));
   }
 }

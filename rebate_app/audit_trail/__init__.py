@@ -1,0 +1,1 @@
+"""The audit trail: written with the facts, in one transaction, and read from its end backwards."""

@@ -1,0 +1,1 @@
+"""Accounts: targets in, ledger entries, balances and events out."""

@@ -1,0 +1,1 @@
+"""Money out: withdrawals, adjustments, opening balances and blocks of one user (docs/spec/money-out.md)."""

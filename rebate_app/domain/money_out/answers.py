@@ -1,0 +1,34 @@
+"""What a payment service's answer is reduced to, whatever the kind of service.
+
+Source: docs/payouts.md#rules.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+#: The service states it, with a valid signature.
+PAID: Final = "paid"
+FAILED: Final = "failed"
+PAYER: Final = "payer"
+PENDING: Final = "pending"
+NEEDS_USER: Final = "needs-user"
+RETURNED: Final = "returned"
+#: It does not know the number.
+NOT_FOUND: Final = "not-found"
+#: It speaks of another amount or another number: nothing that it states may be booked.
+MISMATCH: Final = "lies"
+#: Anything else: no answer, one that is not understood, or one whose signature does not verify.
+UNCLEAR: Final = "unclear"
+OUTCOMES: Final = (PAID, FAILED, PAYER, PENDING, NEEDS_USER, RETURNED, NOT_FOUND, MISMATCH, UNCLEAR)
+
+
+class ChannelAnswer(Struct, frozen=True):
+    """One outcome; `code`, `channel_ref` and `needs_user_url` are of bounded form, or absent."""
+
+    outcome: str
+    code: str | None = None
+    channel_ref: str | None = None
+    needs_user_url: str | None = None

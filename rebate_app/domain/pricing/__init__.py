@@ -1,0 +1,1 @@
+"""Pricing: rule versions, rates, allocation to buckets, and the release calendar."""

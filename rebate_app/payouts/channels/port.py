@@ -1,0 +1,150 @@
+"""The port of a payment channel: what every kind of payment service is reduced to.
+
+A channel sends a payout, asks what became of one, and verifies callbacks. Whatever the service answers
+becomes one of `OUTCOMES`; nothing raises for what a service or the network does, and no free text of a
+service passes. The payout number is the idempotency key of all of them (docs/payouts.md#outcomes).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from rebate_app.domain.money_out.answers import (
+    FAILED,
+    MISMATCH,
+    NEEDS_USER,
+    NOT_FOUND,
+    OUTCOMES,
+    PAID,
+    PAYER,
+    PENDING,
+    RETURNED,
+    UNCLEAR,
+    ChannelAnswer,
+)
+from rebate_app.http_urls import fault_of
+
+__all__ = [
+    "FAILED",
+    "MISMATCH",
+    "NEEDS_USER",
+    "NOT_FOUND",
+    "OUTCOMES",
+    "PAID",
+    "PAYER",
+    "PENDING",
+    "RETURNED",
+    "UNCLEAR",
+    "ChannelAnswer",
+    "NotificationRefusedError",
+    "PaymentChannel",
+    "PayoutOrder",
+    "bounded_code",
+    "bounded_package",
+    "bounded_ref",
+    "bounded_url",
+    "identity_of",
+    "unclear",
+]
+
+#: Codes of our own for unclear answers.
+TIMEOUT, CONNECT, SIGNATURE, NOT_UNDERSTOOD, NOT_SENT = (
+    "timeout",
+    "connect",
+    "signature",
+    "not-understood",
+    "not-sent",
+)
+OTHER_CODE: Final = "other"
+NEEDS_USER_CHARACTERS_MAX: Final = 2_048
+
+_match_word = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII).fullmatch
+_match_package = re.compile(r"[\x21-\x7e]{1,2048}", re.ASCII).fullmatch
+
+
+class PayoutOrder(Struct, frozen=True):
+    """What is to be paid: `amount` (net) in fen, `account` and `name` of the payee in clear."""
+
+    payout_no: str
+    amount: int
+    account: str = ""
+    name: str = ""
+    user_id: str = ""
+    withdrawal_id: str = ""
+    memo: str = ""
+
+
+class NotificationRefusedError(Exception):
+    """A callback is not signed as the service signs, or cannot be understood."""
+
+
+class PaymentChannel(Protocol):
+    """One channel of the file REBATE_CHANNELS. `identity`: who is asked to pay (`channel_identity`)."""
+
+    @property
+    def identity(self) -> str:
+        """Return the hash of kind, address and merchant."""
+        ...
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether the service can be called; people carry out the payouts of the others."""
+        ...
+
+    async def send(self, order: PayoutOrder, signed_at_seconds: int) -> ChannelAnswer:
+        """Ask the service to pay; `signed_at_seconds`: the moment of the attempt, Unix time."""
+        ...
+
+    async def query(self, order: PayoutOrder) -> ChannelAnswer:
+        """Ask the service what became of the number; `account` and `name` are not needed."""
+        ...
+
+    def verify_notification(
+        self, path: str, headers: Mapping[str, str], body: bytes, now_seconds: int
+    ) -> str:
+        """Return the payout number that a callback is about; NotificationRefusedError.
+
+        `path`: the target of the POST as received; `headers`: case-insensitive.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+def identity_of(kind: str, url: str, merchant: str) -> str:
+    """Return the `channel_identity`: who has to be asked about the numbers that were sent there."""
+    return hashlib.sha256(f"{kind}\n{url}\n{merchant}".encode()).hexdigest()[:32]
+
+
+def unclear(code: str) -> ChannelAnswer:
+    """Return an unclear outcome."""
+    return ChannelAnswer(UNCLEAR, code)
+
+
+def bounded_code(text: object) -> str | None:
+    """Return a code of the service if it has the form of one, `other` for any other text, None for none."""
+    if text is None or text == "":
+        return None
+    return text if isinstance(text, str) and _match_word(text) else OTHER_CODE
+
+
+def bounded_ref(text: object) -> str | None:
+    """Return the service's reference if it has the form of an id, else None."""
+    return text if isinstance(text, str) and _match_word(text) else None
+
+
+def bounded_url(text: object) -> str | None:
+    """Return where the user confirms, if it is a URL, else None."""
+    return text if isinstance(text, str) and text and not fault_of(text, query=True) else None
+
+
+def bounded_package(text: object) -> str | None:
+    """Return what an app needs to open a confirmation, if it is printable ASCII without spaces, else None."""
+    return text if isinstance(text, str) and _match_package(text) else None

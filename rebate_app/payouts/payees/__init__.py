@@ -1,0 +1,1 @@
+"""Payees: encrypted at rest, masked over HTTP, in clear only for the call of a payment service."""

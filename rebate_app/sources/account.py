@@ -1,0 +1,361 @@
+"""Which call of an account is next, and what its answer means: pure decisions, time is an argument.
+
+`AccountRun.next` returns a call or how long to wait; `answer` takes the answer and returns rows where a
+window is complete; after their facts are acknowledged, `commit` moves the watermark. One call of an account
+is under way at a time, and a watermark never goes back by itself (docs/spec/sources.md#watermark).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from rebate_app.wire.networks.adapter import Row
+
+from .apis.api import LOOK_BACK_SECONDS, ApiClient, ApiProblem, ErrorClass, Query, read_answer
+from .app import AppRun
+from .configuration import AccountConfiguration
+from .job import JobRun, Stop
+from .network_clock import SIGNED_SECONDS_MAX, shanghai_day
+from .scans import HOT, LAG_SECONDS, Scan, begin_due, runnable
+from .window import WindowProgress, WindowRead
+
+RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS, MAINTENANCE_SECONDS = 1.0, 300.0, 60.0
+#: The network counts its look-back from the moment of the call, so the oldest minutes are left to it.
+LOOK_BACK_MARGIN_SECONDS = 300
+#: How long an account without anything to do is left alone: pauses and new jobs are noticed in between.
+IDLE_SECONDS = 1.0
+#: What waits for longer than any back-off waits for another day.
+SOON_SECONDS = 2 * RETRY_MAX_SECONDS
+
+
+class Call(Struct, frozen=True):
+    """One call to make: a signed form for a URL. `signed_at`: the time in it, Unix seconds."""
+
+    job: JobRun
+    url: str
+    form: dict[str, str]
+    query: Query
+    signed_at: int
+    is_rescan: bool
+    is_learning: bool
+
+
+class Reply(Struct, frozen=True):
+    """An HTTP answer, or none: `status` 0 and the reason in `failure`. `date`: its `Date`, Unix seconds."""
+
+    status: int = 0
+    body: bytes = b""
+    date: int | None = None
+    failure: str = ""
+
+
+class Fetched(Struct, frozen=True):
+    """The rows of a window that was read completely. Its facts have to be acknowledged before `commit`."""
+
+    job: JobRun
+    scan: Scan
+    rows: list[Row]
+    end: int
+
+
+class AccountRun:
+    """One account. `only`: kinds of scans that are run, None for all that are due."""
+
+    def __init__(
+        self,
+        configuration: AccountConfiguration,
+        app: AppRun,
+        api: ApiClient,
+        jitter: random.Random | None = None,
+    ) -> None:
+        self.configuration = configuration
+        self.app = app
+        self.paused = False
+        self.stopped: Stop | None = None
+        self.jobs = [JobRun(spec=spec) for spec in api.jobs(configuration)]
+        self.rescans_enabled = True
+        self._api = api
+        self._backward = api.is_backward(configuration)
+        self._jitter = jitter or random.Random()
+
+    # -- what is next
+
+    def next(self, mono: float, wall_seconds: float) -> Call | float:
+        """Return the call to make now, or the seconds after which to ask again."""
+        if self.paused or self.stopped is not None or self.app.stopped is not None:
+            return IDLE_SECONDS
+        now = self.app.clock.now(mono, wall_seconds)
+        if not self.app.clock.is_known:
+            return self._learning_call(mono, now)
+        waits = [self._seconds_to_hot(job, mono) for job in self.jobs if job.stopped is None]
+        jobs = sorted((job for job in self.jobs if job.stopped is None), key=lambda job: job.last_call)
+        for rescan in (False, True):
+            for job in jobs:
+                wait = self._wait_seconds(job, mono, now, rescan=rescan)
+                if wait is not None and wait <= 0:
+                    return self._call(job, mono, now, rescan=rescan)
+                if wait is not None:
+                    waits.append(wait)
+        return min(waits, default=IDLE_SECONDS)
+
+    def _seconds_to_hot(self, job: JobRun, mono: float) -> float:
+        """Return when the job looks for new rows again; re-scans are begun then, too."""
+        return max(IDLE_SECONDS, job.hot_started + self.configuration.hot_seconds - mono)
+
+    def is_idle(self, mono: float, wall_seconds: float) -> bool:
+        """Return whether no job has anything to read before long, or everything that has is stopped."""
+        if self.paused or self.stopped is not None or self.app.stopped is not None:
+            return True
+        if not self.app.clock.is_known:
+            return False
+        now = self.app.clock.now(mono, wall_seconds)
+        waits = [
+            self._wait_seconds(job, mono, now, rescan=rescan)
+            for job in self.jobs
+            if job.stopped is None
+            for rescan in (False, True)
+        ]
+        return all(wait is None or wait > SOON_SECONDS for wait in waits)
+
+    @property
+    def is_behind(self) -> bool:
+        """Return whether rows are left to read that cannot be read soon."""
+        jobs = [job for job in self.jobs if job.stopped is None and not self.paused]
+        return any(job.watermark is None or (job.hot is not None and not job.hot.is_done) for job in jobs)
+
+    def _learning_call(self, mono: float, now: float) -> Call | float:
+        """Return the first call of an app, whose answer only tells the time."""
+        job = self.jobs[0]
+        wait = max(job.retry_at - mono, self.app.pace.wait_seconds(mono))
+        if wait > 0:
+            return wait
+        end = int(now) - LAG_SECONDS
+        query = Query(end - LAG_SECONDS, end)
+        return self._made(job, query, mono, now, rescan=False, learning=True)
+
+    def _wait_seconds(self, job: JobRun, mono: float, now: float, *, rescan: bool) -> float | None:
+        """Return how long a job has to wait with a scan of a kind, None if it has none to read."""
+        if rescan and job.hot is not None and not job.hot.is_done:
+            return None
+        if self._scan_of(job, mono, now, rescan=rescan) is None:
+            return None
+        wait = self.app.wait_seconds(job.spec.method, mono, now, rescan=rescan)
+        if wait is None:
+            return self.app.seconds_to_next_day(now)
+        return max(wait, job.retry_at - mono)
+
+    def _scan_of(self, job: JobRun, mono: float, now: float, *, rescan: bool) -> Scan | None:
+        """Return what a job reads next, the hot scan or a re-scan; None for nothing."""
+        if not rescan:
+            return self._hot_scan(job, mono, now)
+        if not self.rescans_enabled or job.watermark is None:
+            return None
+        minute = self.configuration.nightly_minute
+        begin_due(job.rescans, int(now), minute, settles=job.spec.settles_monthly)
+        kind = next(runnable(job.rescans, int(now), minute), None)
+        if kind is None:
+            return None
+        if job.scan is None or job.scan.kind != kind or job.scan.is_done:
+            job.scan = Scan(kind, job.rescans[kind].left)
+        return job.scan if job.scan.has_rest(self._earliest(now)) else None
+
+    def _hot_scan(self, job: JobRun, mono: float, now: float) -> Scan | None:
+        """Return the hot scan under way, or a new one if it is due."""
+        if job.hot is not None and not job.hot.is_done:
+            return job.hot
+        if mono - job.hot_started < self.configuration.hot_seconds:
+            return None
+        earliest = self._earliest(now)
+        if job.watermark is None:
+            start = max(earliest, self.configuration.since or earliest)
+        else:
+            start = max(earliest, job.watermark - self.configuration.overlap_seconds)
+        end = int(now) - LAG_SECONDS
+        if end <= start or (job.watermark is not None and end <= job.watermark):
+            return None
+        job.hot, job.hot_started = Scan(HOT, [(start, end)]), mono
+        return job.hot
+
+    @staticmethod
+    def _earliest(now: float) -> int:
+        return int(now) - LOOK_BACK_SECONDS + LOOK_BACK_MARGIN_SECONDS
+
+    def _call(self, job: JobRun, mono: float, now: float, *, rescan: bool) -> Call | float:
+        scan = self._scan_of(job, mono, now, rescan=rescan)
+        limit = job.limit_seconds(self._api.limit_seconds, now)
+        window = None if scan is None else scan.window(limit, self._earliest(now))
+        if scan is None or window is None:
+            return 0.0
+        if job.reading is None or job.reading.scan_kind != scan.kind or job.reading.window != window:
+            job.reading = WindowRead(
+                self._api, window, scan.kind, backward=self._backward, by_settlement=scan.by_settlement
+            )
+        return self._made(job, job.reading.query, mono, now, rescan=rescan, learning=False)
+
+    def _made(
+        self, job: JobRun, query: Query, mono: float, now: float, *, rescan: bool, learning: bool
+    ) -> Call:
+        """Return a call and count it."""
+        app = self.app.configuration
+        job.last_call = mono
+        if not learning:
+            job.count_call(now, rescan=rescan)
+        self.app.count_call(mono, rescan=rescan)
+        form = self._api.form(app, self.configuration, job.spec, query, int(now))
+        return Call(job, app.url, form, query, int(now), rescan, learning)
+
+    # -- what an answer means
+
+    def answer(self, call: Call, reply: Reply, mono: float, wall_seconds: float) -> Fetched | None:
+        """Take the answer of a call; return the rows of a window that it completed."""
+        job = call.job
+        if reply.date is not None:
+            self.app.clock.learn(reply.date, mono, wall_seconds)
+        now = self.app.clock.now(mono, wall_seconds)
+        if call.is_learning:
+            job.count_call(now, rescan=False)
+            if reply.date is None:
+                self._retry(
+                    job, mono, now, ApiProblem(ErrorClass.RETRY, "no-date", reply.failure or "no Date")
+                )
+            return None
+        wrong_time = reply.date is not None and abs(reply.date - call.signed_at) > SIGNED_SECONDS_MAX
+        if wrong_time and not job.repeats:
+            job.repeats = True  # the same page once more, with the right time
+            return None
+        job.repeats = False
+        if not reply.status:
+            problem = ApiProblem(ErrorClass.RETRY, "no-answer", reply.failure)
+            self._retry(job, mono, now, problem)
+            return None
+        page = read_answer(self._api, job.spec, call.query, reply.status, reply.body)
+        if isinstance(page, ApiProblem):
+            self._fail(job, call, page, mono, now)
+            return None
+        job.failures = job.unknown_codes = 0
+        self.app.admit_method(job.spec.method)
+        job.pages += 1
+        reading = job.reading
+        scan = job.scan if call.is_rescan else job.hot
+        if reading is None or scan is None:
+            return None
+        return self._progress(job, scan, reading, reading.take(page), mono, now)
+
+    def _progress(
+        self, job: JobRun, scan: Scan, reading: WindowRead, progress: WindowProgress, mono: float, now: float
+    ) -> Fetched | None:
+        """Go on as a page says."""
+        if progress is WindowProgress.MORE_PAGES:
+            return None
+        if progress is WindowProgress.FOREIGN:
+            detail = "no row of the page lies in the window that was asked for"
+            self._retry(job, mono, now, ApiProblem(ErrorClass.RETRY, "foreign-page", detail))
+            return None
+        job.reading = None
+        if progress is WindowProgress.COMPLETE:
+            return Fetched(job, scan, reading.rows, reading.window[1])
+        if progress is WindowProgress.TOO_MANY:
+            scan.halve()
+            job.halvings += 1
+        elif progress is WindowProgress.UNSETTLED:
+            detail = "the rows of one second changed from pass to pass"
+            self._retry(job, mono, now, ApiProblem(ErrorClass.RETRY, "unsettled", detail))
+        else:
+            self._stop(job, "too-many-rows", "one second has more rows than the network gives", "job", now)
+        return None
+
+    def commit(self, fetched: Fetched, counts: Mapping[str, int]) -> None:
+        """Take a window as read: its facts are acknowledged. The watermark follows the hot scan.
+
+        `counts`: its rows by outcome.
+        """
+        job, scan = fetched.job, fetched.scan
+        for outcome, count in counts.items():
+            job.rows[outcome] += count
+        scan.complete()
+        job.unsent = 0
+        if scan.kind == HOT:
+            job.watermark = fetched.end if job.watermark is None else max(job.watermark, fetched.end)
+        job.is_unsaved = True
+
+    def abandon(self, fetched: Fetched, mono: float, now: float, detail: str) -> None:
+        """Read a window again later: its facts could not be sent."""
+        job = fetched.job
+        job.failures = job.unsent  # the answers in between were good
+        job.unsent += 1
+        self._retry(job, mono, now, ApiProblem(ErrorClass.RETRY, "not-sent", detail))
+
+    # -- what an error does
+
+    def _fail(self, job: JobRun, call: Call, problem: ApiProblem, mono: float, now: float) -> None:
+        """Do what the class of a problem says."""
+        self._note(job, problem, now)
+        if problem.error is ErrorClass.RETRY:
+            self._retry(job, mono, now, problem)
+        elif problem.error is ErrorClass.WAIT:
+            self.app.limit_method(job.spec.method, mono, problem)
+        elif problem.error is ErrorClass.TOMORROW:
+            self.app.close_for_today(now)
+        elif problem.error is ErrorClass.HALVE:
+            self._halve(job, call, problem, now)
+        else:
+            self._stop(job, problem.code, problem.message, problem.reach, now)
+
+    def _halve(self, job: JobRun, call: Call, problem: ApiProblem, now: float) -> None:
+        """Halve the window, and remember for the day how long one may be; one second stops the job."""
+        scan = job.scan if call.is_rescan else job.hot
+        seconds = call.query.end - call.query.start
+        if scan is None or seconds <= 1:
+            self._stop(job, problem.code, problem.message, "job", now)
+            return
+        if problem.is_length:
+            job.learned_day, job.learned_limit = shanghai_day(now), max(1, seconds // 2)
+        job.reading = None
+        job.halvings += 1
+        scan.halve()
+
+    def _retry(self, job: JobRun, mono: float, now: float, problem: ApiProblem) -> None:
+        """Try again later, after twice as long as the last time."""
+        self._note(job, problem, now)
+        job.unknown_codes = 0 if problem.is_known else job.unknown_codes + 1
+        seconds = min(RETRY_MAX_SECONDS, RETRY_FIRST_SECONDS * 2.0 ** min(job.failures, 16))
+        job.failures += 1
+        seconds *= self._jitter.uniform(0.5, 1.0)
+        job.retry_at = mono + max(seconds, MAINTENANCE_SECONDS if problem.is_maintenance else 0.0)
+
+    def _stop(self, job: JobRun, code: str, message: str, reach: str, now: float) -> None:
+        """Stop what a problem reaches, until it is resumed."""
+        stop = Stop(code, message, int(now))
+        if reach == "app":
+            self.app.stopped = stop
+        elif reach == "account":
+            self.stopped = stop
+        else:
+            job.stopped = stop
+
+    @staticmethod
+    def _note(job: JobRun, problem: ApiProblem, now: float) -> None:
+        job.last_error, job.last_error_at = problem, int(now)
+
+    # -- what is asked from outside
+
+    def resume(self) -> None:
+        """Try again what is stopped."""
+        self.stopped = self.app.stopped = None
+        for job in self.jobs:
+            job.stopped = None
+            job.failures, job.retry_at = 0, float("-inf")
+
+    def read_until(self, job: JobRun, now: float) -> int:
+        """Return up to where a job is read: its watermark, or where it begins."""
+        if job.watermark is not None:
+            return job.watermark
+        return max(self._earliest(now), self.configuration.since or 0)
+
+    def stops(self) -> Sequence[Stop]:
+        """Return everything that is stopped of this account."""
+        found = [self.app.stopped, self.stopped, *(job.stopped for job in self.jobs)]
+        return [stop for stop in found if stop is not None]

@@ -1,0 +1,189 @@
+"""What a client of a network consists of, and the values that go in and out of it.
+
+A client turns a query for one page into a signed form, and the body of an answer into rows or a `Problem` of
+one of the five classes of docs/spec/sources.md#error-classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from msgspec import Struct
+
+from rebate_app.domain.faults import Fault
+from rebate_app.networks import NETWORKS
+from rebate_app.wire.json_values import parse_network
+from rebate_app.wire.moments import SECOND_US, format_moment
+from rebate_app.wire.networks.adapter import Adapter, PageEnd, Row
+
+if TYPE_CHECKING:
+    from ..configuration import AccountConfiguration, AppConfiguration
+
+LOOK_BACK_SECONDS = 90 * 86_400
+HTTP_TOO_MANY = 429
+HTTP_ERROR_MIN = 400
+HTTP_SERVER_ERROR_MIN = 500
+MESSAGE_CHARACTERS_MAX = 300
+
+Document = dict[str, Any]
+
+
+class ErrorClass(StrEnum):
+    """What to do about an error answer (docs/spec/sources.md#error-classes)."""
+
+    RETRY = "retry"
+    WAIT = "wait"
+    TOMORROW = "tomorrow"
+    HALVE = "halve"
+    STOP = "stop"
+
+
+Reach = Literal["job", "account", "app"]
+
+
+class ApiProblem(Struct, frozen=True):
+    """An answer that is no page of rows.
+
+    `reach`: what a stop stops. `wait_seconds`: how long the network says a rate limit lasts.
+    `is_maintenance`: the network has switched the call off. `is_known`: the code is in the client's table.
+    `is_length`: the window is too long, whatever it holds.
+    """
+
+    error: ErrorClass
+    code: str
+    message: str
+    reach: Reach = "job"
+    wait_seconds: int | None = None
+    is_maintenance: bool = False
+    is_known: bool = True
+    is_length: bool = False
+
+
+class JobSpec(Struct, frozen=True):
+    """One job of an account: its name, the API's method, and the scene of taobao's orders.
+
+    `settles_monthly`: the last month is read again by settlement time, too.
+    """
+
+    name: str
+    method: str
+    scene: int = 0
+    settles_monthly: bool = False
+
+
+class Query(Struct, frozen=True):
+    """One page of the rows of a window [start, end], in Unix seconds of the network.
+
+    `cursor`: what the page before it said. `by_settlement`: rows that settled in the window instead of rows
+    that changed in it.
+    """
+
+    start: int
+    end: int
+    page: int = 1
+    cursor: str = ""
+    by_settlement: bool = False
+
+
+class RowPage(Struct, frozen=True):
+    """The rows of one page; `more`: further pages follow; `total`: rows on all pages, None if not stated."""
+
+    rows: list[Row]
+    more: bool
+    total: int | None = None
+    cursor: str = ""
+
+
+class ApiClient(NamedTuple):
+    """A client. `is_backward`: pages are read from the last to the first, as the total says.
+
+    `form(app, account, job, query, now)` returns the signed parameters; `read(job, document, asked)` what an
+    answer means, where `query` is what was asked for; `version_of(row)` id and modification time of a row.
+    """
+
+    url: str
+    limit_seconds: int
+    page_rows: int
+    pages_max: int
+    jobs: Callable[[AccountConfiguration], list[JobSpec]]
+    form: Callable[[AppConfiguration, AccountConfiguration, JobSpec, Query, int], dict[str, str]]
+    read: Callable[[JobSpec, Document, Query], RowPage | ApiProblem]
+    version_of: Callable[[Row], tuple[str, str]]
+    is_backward: Callable[[AccountConfiguration], bool] = lambda _account: False
+    has_sign_methods: bool = False
+
+
+def load_api(network: str) -> ApiClient:
+    """Return the client of a network; KeyError for one that is not fetched."""
+    name = NETWORKS[network].api
+    if not name:
+        raise KeyError(network)
+    api: ApiClient = import_module(name).API
+    return api
+
+
+def read_answer(api: ApiClient, job: JobSpec, query: Query, status: int, body: bytes) -> RowPage | ApiProblem:
+    """Return what an HTTP answer means; what is not understood is an error, never an empty page."""
+    if status == HTTP_TOO_MANY:
+        return ApiProblem(ErrorClass.WAIT, "http-429", "too many requests")
+    if status >= HTTP_SERVER_ERROR_MIN:
+        return ApiProblem(ErrorClass.RETRY, f"http-{status}", "the network's server failed")
+    try:
+        document = parse_network(body)
+    except (ValueError, RecursionError):
+        document = None
+    if isinstance(document, dict):
+        return api.read(job, document, query)
+    if status >= HTTP_ERROR_MIN:
+        return unknown(f"http-{status}", "the answer is no JSON")
+    return broken("the answer is no JSON")
+
+
+def broken(detail: str) -> ApiProblem:
+    """Return the problem of an answer that cannot be understood."""
+    return ApiProblem(ErrorClass.RETRY, "broken", detail[:MESSAGE_CHARACTERS_MAX])
+
+
+def unknown(code: str, message: str) -> ApiProblem:
+    """Return the problem of a code that no table has."""
+    return ApiProblem(ErrorClass.RETRY, code, message[:MESSAGE_CHARACTERS_MAX], is_known=False)
+
+
+def rows_of(adapter: Adapter, document: Document) -> tuple[list[Row], PageEnd] | ApiProblem:
+    """Return rows and end of a good answer, by the rules of imported answers."""
+    rows: list[Row] = []
+    page: PageEnd | None = None
+    for item in adapter.answer_rows(document):
+        if isinstance(item, Fault):
+            return ApiProblem(
+                ErrorClass.RETRY, item.code, item.detail[:MESSAGE_CHARACTERS_MAX], is_known=False
+            )
+        if isinstance(item, PageEnd):
+            page = item
+        else:
+            rows.append(item)
+    return broken("the answer is no page of rows") if page is None else (rows, page)
+
+
+_ABOUT_TIME = re.compile(
+    r"time|interval|span|period|range|hour|minute|too long|时间|跨度|间隔|小时|分钟|区间", re.IGNORECASE
+)
+
+
+def is_about_time(text: str) -> bool:
+    """Return whether the text of an argument error complains of the window."""
+    return _ABOUT_TIME.search(text) is not None
+
+
+def beijing_text(seconds: int) -> str:
+    """Return Unix seconds as the networks write them: `yyyy-MM-dd HH:mm:ss` in Beijing time."""
+    return format_moment(seconds * SECOND_US)[:19].replace("T", " ")
+
+
+def text_of(value: Any) -> str:
+    """Return a code or message as text, "" for none."""
+    return "" if value is None else str(value)

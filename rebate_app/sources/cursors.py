@@ -1,0 +1,97 @@
+"""The topic `rebate-fetch-cursors`: how far each job is read, and what operators decided about accounts.
+
+A cursor has the key `account/job`. A decision has the key `account` alone: pause, resume, or a backfill.
+Every worker reads the topic before it fetches, and follows it (docs/spec/sources.md#watermark).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.json import Decoder, Encoder
+
+from rebate_app.streams.kafka.control_topic import ControlTopic
+from rebate_app.wire.unreadable import Skip, UnreadableValueError, decode_with, ignore_skipped
+
+from .job import JobCursor, decode_cursor
+
+SEPARATOR = "/"
+
+
+class AccountDecision(Struct, frozen=True):
+    """What an operator decided about an account: `at` in µs since 1970.
+
+    `paused`: it makes no calls. `backfill_from`, `backfill_to`: an interval to read again, Unix seconds.
+    """
+
+    paused: bool
+    at: int
+    by: str = ""
+    backfill_from: int = 0
+    backfill_to: int = 0
+
+
+_encode_decision = Encoder().encode
+_decode_decision = Decoder(AccountDecision).decode
+
+
+def encode_decision(account: str, decision: AccountDecision) -> tuple[bytes, bytes]:
+    """Return the record of a decision."""
+    return account.encode(), _encode_decision(decision)
+
+
+class CursorTopic(ControlTopic[str, JobCursor | AccountDecision]):
+    """Cursors by `account/job` and decisions by `account`. A watermark that goes back is not taken."""
+
+    def __init__(self, topic: str, skip: Skip = ignore_skipped) -> None:
+        super().__init__(topic, self._decoded, skip)
+
+    def cursors(self, account: str) -> Mapping[str, JobCursor]:
+        """Return the cursors of an account by job."""
+        begin = account + SEPARATOR
+        return {
+            key.removeprefix(begin): entry
+            for key, entry in self.entries.items()
+            if key.startswith(begin) and isinstance(entry, JobCursor)
+        }
+
+    def decision(self, account: str) -> AccountDecision | None:
+        """Return the newest decision about an account."""
+        entry = self.entries.get(account)
+        return entry if isinstance(entry, AccountDecision) else None
+
+    def _decoded(
+        self, key: bytes | None, value: bytes | None
+    ) -> tuple[str, JobCursor | AccountDecision | None] | None:
+        try:
+            name = (key or b"").decode()
+        except UnicodeDecodeError:
+            raise UnreadableValueError("the key is not UTF-8") from None
+        if not name:
+            return None
+        if value is None:
+            return name, None
+        if SEPARATOR not in name:
+            return name, decode_with(_decode_decision, value)
+        try:
+            return name, self._not_before(name, decode_cursor(value))
+        except ValueError as error:
+            raise UnreadableValueError(str(error)) from None
+
+    def _not_before(self, name: str, cursor: JobCursor) -> JobCursor:
+        """Return a cursor with the greater watermark: a worker that was frozen may write an old one."""
+        known: Any = self.entries.get(name)
+        if not isinstance(known, JobCursor) or known.watermark is None:
+            return cursor
+        if cursor.watermark is not None and cursor.watermark >= known.watermark:
+            return cursor
+        return JobCursor(
+            known.watermark,
+            cursor.at,
+            cursor.day,
+            cursor.calls_today,
+            cursor.rescan_calls_today,
+            cursor.rescans,
+        )

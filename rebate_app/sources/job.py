@@ -1,0 +1,135 @@
+"""The state of one job: its watermark, what it reads, and what holds it back. It decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from msgspec import Struct, field
+
+from rebate_app.wire.moments import SECOND_US, format_moment, parse_moment
+
+from .apis.api import ApiProblem, JobSpec
+from .network_clock import date_text, day_of_text, shanghai_day
+from .scans import Interval, RescanState, Scan
+from .window import WindowRead
+
+ROW_OUTCOMES = ("read", "new", "changed", "repeated", "refused")
+
+
+class Stop(Struct, frozen=True):
+    """Why something is stopped until the configuration changes or it is resumed; `since` in Unix seconds."""
+
+    code: str
+    message: str
+    since: int
+    error: str = "stop"
+
+
+class JobCursor(Struct, frozen=True):
+    """What is kept of a job: the record of `rebate-fetch-cursors`. Moments are Unix seconds.
+
+    `rescans`: what is left of each kind of re-scan.
+    """
+
+    watermark: int | None
+    at: int
+    day: int
+    calls_today: int
+    rescan_calls_today: int = 0
+    rescans: Mapping[str, RescanState] = {}
+
+
+class JobRun(Struct, kw_only=True):
+    """One job of one account while it runs. `mono` times are local seconds, all others network time."""
+
+    spec: JobSpec
+    watermark: int | None = None
+    hot: Scan | None = None
+    hot_started: float = float("-inf")  # mono
+    rescans: dict[str, RescanState] = field(default_factory=dict)
+    scan: Scan | None = None
+    reading: WindowRead | None = None
+    retry_at: float = float("-inf")  # mono
+    failures: int = 0
+    unsent: int = 0  # windows in a row whose facts were not taken
+    unknown_codes: int = 0
+    last_error: ApiProblem | None = None
+    last_error_at: int | None = None
+    stopped: Stop | None = None
+    learned_day: int = 0
+    learned_limit: int | None = None
+    repeats: bool = False
+    day: int = 0
+    calls_today: int = 0
+    rescan_calls_today: int = 0
+    pages: int = 0
+    halvings: int = 0
+    rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ROW_OUTCOMES, 0))
+    last_call: float = float("-inf")  # mono
+    is_unsaved: bool = False
+
+    def restore(self, cursor: JobCursor) -> None:
+        """Go on from what was kept."""
+        self.watermark = cursor.watermark
+        self.day, self.calls_today = cursor.day, cursor.calls_today
+        self.rescan_calls_today = cursor.rescan_calls_today
+        self.rescans = {
+            kind: RescanState(state.at, list(state.left)) for kind, state in cursor.rescans.items()
+        }
+
+    def cursor(self, now: int) -> JobCursor:
+        """Return what is to be kept now."""
+        rescans = {kind: RescanState(state.at, list(state.left)) for kind, state in self.rescans.items()}
+        return JobCursor(self.watermark, now, self.day, self.calls_today, self.rescan_calls_today, rescans)
+
+    def count_call(self, now: float, *, rescan: bool) -> None:
+        """Count a call on its Shanghai day."""
+        day = shanghai_day(now)
+        if day > self.day:
+            self.day, self.calls_today, self.rescan_calls_today = day, 0, 0
+        self.calls_today += 1
+        self.rescan_calls_today += rescan
+        self.is_unsaved = True
+
+    def limit_seconds(self, network_limit: int, now: float) -> int:
+        """Return the longest window of today: the network's limit, or a shorter one that was learned."""
+        if self.learned_limit is None or self.learned_day != shanghai_day(now):
+            return network_limit
+        return min(network_limit, self.learned_limit)
+
+
+def encode_cursor(account: str, job: str, cursor: JobCursor) -> tuple[bytes, bytes]:
+    """Return the record of a cursor."""
+    value = {
+        "watermark": None if cursor.watermark is None else format_moment(cursor.watermark * SECOND_US),
+        "at": format_moment(cursor.at * SECOND_US),
+        "calls_today": cursor.calls_today,
+        "day": date_text(cursor.day),
+        "rescan_calls_today": cursor.rescan_calls_today,
+        "rescans": {kind: {"at": each.at, "left": each.left} for kind, each in cursor.rescans.items()},
+    }
+    return f"{account}/{job}".encode(), orjson.dumps(value)
+
+
+def decode_cursor(value: bytes) -> JobCursor:
+    """Return the cursor of a record; ValueError for anything else. Members that are absent have no effect."""
+    try:
+        members = orjson.loads(value)
+        watermark = members.get("watermark")
+        return JobCursor(
+            None if watermark is None else parse_moment(watermark) // SECOND_US,
+            parse_moment(members["at"]) // SECOND_US,
+            day_of_text(members["day"]),
+            int(members["calls_today"]),
+            int(members.get("rescan_calls_today", 0)),
+            {kind: _rescan(each) for kind, each in members.get("rescans", {}).items()},
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"no cursor: {error}") from None
+
+
+def _rescan(members: dict[str, Any]) -> RescanState:
+    intervals: list[Interval] = [(int(start), int(end)) for start, end in members["left"]]
+    return RescanState(int(members["at"]), intervals)

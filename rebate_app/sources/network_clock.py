@@ -1,0 +1,76 @@
+"""The network's time of one app, by the `Date` header of its newest answer.
+
+Nothing that concerns the network depends on the local wall clock: it only signs the first call, whose answer
+tells the time (docs/spec/sources.md#network-time). Times are seconds; local ones are of the monotonic clock.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+#: A call whose signed time differs from `Date` by more is repeated with the right time.
+SIGNED_SECONDS_MAX = 30
+BEIJING_SECONDS = 8 * 3_600
+DAY_SECONDS = 86_400
+
+
+class NetworkClock:
+    """Network time as local monotonic time plus an offset; `wall_seconds` is the local clock's Unix time."""
+
+    def __init__(self) -> None:
+        self._offset: float | None = None
+        self.skew_seconds = 0.0
+
+    @property
+    def is_known(self) -> bool:
+        """Return whether an answer has told the time."""
+        return self._offset is not None
+
+    def learn(self, date: int, mono: float, wall_seconds: float) -> None:
+        """Take the `Date` of an answer that came at the local time `mono`."""
+        self._offset = date - mono
+        self.skew_seconds = wall_seconds - date
+
+    def now(self, mono: float, wall_seconds: float) -> float:
+        """Return the network's time in Unix seconds; the local wall clock's before the first answer."""
+        return wall_seconds if self._offset is None else mono + self._offset
+
+
+def date_of(header: str | None) -> int | None:
+    """Return a `Date` header in Unix seconds, None for none that can be read."""
+    if header is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def shanghai_day(seconds: float) -> int:
+    """Return the number of the Shanghai day of Unix seconds, counted from 1970-01-01."""
+    return int(seconds + BEIJING_SECONDS) // DAY_SECONDS
+
+
+def day_start(day: int) -> int:
+    """Return the first second of a Shanghai day."""
+    return day * DAY_SECONDS - BEIJING_SECONDS
+
+
+def date_text(day: int) -> str:
+    """Return a Shanghai day as `YYYY-MM-DD`."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).strftime("%Y-%m-%d")
+
+
+def day_of_text(text: str) -> int:
+    """Return the number of a day `YYYY-MM-DD`; ValueError."""
+    return (datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)).days
+
+
+def month_before(day: int) -> tuple[int, int, int]:
+    """Return first and last day of the calendar month before a day's, and the day's place in its month."""
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    moment = epoch + timedelta(days=day)
+    last = moment.replace(day=1) - timedelta(days=1)
+    return (last.replace(day=1) - epoch).days, (last - epoch).days, moment.day

@@ -1,0 +1,1 @@
+"""The streams engine: batches in, one transaction per batch, state and position committed together."""

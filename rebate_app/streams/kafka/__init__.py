@@ -1,0 +1,1 @@
+"""Kafka clients and admin requests: connections, topics, and the topics that keep decisions."""

@@ -1,0 +1,1 @@
+"""Which worker answers: placement, forwarding, and reading one's own writes."""

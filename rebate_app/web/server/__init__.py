@@ -1,0 +1,1 @@
+"""The HTTP server: connections, time-outs, limits, and who may be addressed as Host."""

@@ -1,0 +1,1 @@
+"""Rule files: TOML text to rule versions."""

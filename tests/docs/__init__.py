@@ -1,0 +1,1 @@
+"""Documentation that has to stay true: links, anchors, citations, commands and their output."""

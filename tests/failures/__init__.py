@@ -1,1 +1,0 @@
-"""What happens when a record fails: dead letters, parking, release, limits (failures.md)."""

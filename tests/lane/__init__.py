@@ -1,1 +1,0 @@
-"""The batch lane, part by part."""

@@ -1,0 +1,1 @@
+"""Money out: withdrawals, adjustments, openings (docs/spec/money-out.md)."""

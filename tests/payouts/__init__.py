@@ -1,0 +1,1 @@
+"""Payouts: channels, payees, and what is done for an open withdrawal."""

@@ -1,0 +1,1 @@
+"""Tests of fetching: clients, decisions and runs against the simulators of examples/simulators."""

@@ -1,0 +1,233 @@
+"""One account on its way to Kafka: facts first, then the cursor, and nothing without the lease."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+import pytest
+
+from examples.simulators.network import Network, Switches
+from rebate_app.sources.account import AccountRun, Call, Reply
+from rebate_app.sources.apis.api import load_api
+from rebate_app.sources.app import AppRun
+from rebate_app.sources.configuration import AccountConfiguration, AppConfiguration
+from rebate_app.sources.cursors import AccountDecision
+from rebate_app.sources.facts import FactMaker
+from rebate_app.sources.fetcher import Fetcher, FetchTopics
+from rebate_app.sources.gauges import read_fetchers
+from rebate_app.sources.job import decode_cursor
+from rebate_app.sources.poll import until_idle
+from rebate_app.sources.status import account_item
+from rebate_app.streams.kafka.connection import BrokerAwayError
+from rebate_app.wire.networks.adapter import load_adapter
+from tests.sources.runs import BEGIN, DAY, DESTINATION, SECRET, new_network
+
+TOPICS = FetchTopics("orders", "letters", "cursors")
+
+
+class ListSender:
+    """Keeps what is sent, in order; `away`: topics that the broker does not take."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bytes, bytes]] = []
+        self.away: set[str] = set()
+
+    async def send(
+        self, topic: str, records: Sequence[tuple[bytes, bytes]], headers: Sequence[Any] = ()
+    ) -> list[tuple[int, int]]:
+        """Take records, or be away."""
+        if topic in self.away:
+            raise BrokerAwayError(f"{topic} cannot be written.")
+        self.sent += [(topic, *record) for record in records]
+        return [(0, 0)] * len(records)
+
+    def pipeline(self, topic: str) -> Any:
+        """Return a pipeline that sends when it is left."""
+        return _ListPipeline(self, topic)
+
+    def topics(self) -> list[str]:
+        """Return where records went, without repeats in a row."""
+        names = [topic for topic, _, _ in self.sent]
+        return [name for place, name in enumerate(names) if place == 0 or names[place - 1] != name]
+
+
+class _ListPipeline:
+    def __init__(self, sender: ListSender, topic: str) -> None:
+        self._sender, self._topic = sender, topic
+        self._records: list[tuple[bytes, bytes]] = []
+
+    async def put(self, key: bytes, value: bytes, headers: Sequence[Any] = ()) -> None:
+        """Keep a record."""
+        self._records.append((key, value))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._sender.send(self._topic, self._records)
+
+
+class SimulatedGateway:
+    """Answers out of a simulator, whose clock goes with the local one."""
+
+    def __init__(self, network: Network, begin: float) -> None:
+        self.network = network
+        self._offset = begin - time.monotonic()
+
+    async def post(self, url: str, form: Mapping[str, str]) -> Reply:
+        """Return the simulator's answer."""
+        now = time.monotonic() + self._offset
+        answer = self.network.handle(dict(form), now)
+        return Reply(answer.status, answer.body, int(now))
+
+
+def fetcher_of(
+    network: Network, sender: ListSender, *, may_write: Callable[[], bool] = lambda: True, **more: Any
+) -> tuple[Fetcher, list[tuple[str, str]]]:
+    """Return a fetcher of JD's simulator, and where its calls are noted."""
+    api, outcomes = load_api("jd"), list[tuple[str, str]]()
+    app = AppRun(AppConfiguration("app", "jd", api.url, "key", SECRET, per_second=1_000), time.monotonic())
+    account = AccountConfiguration("a", "app", since=BEGIN, **more)
+
+    def observe(call: Call, outcome: str) -> None:
+        outcomes.append((call.job.spec.name, outcome))
+
+    maker = FactMaker("jd", load_adapter("jd"), api, DESTINATION)
+    gateway = SimulatedGateway(network, BEGIN + DAY)
+    fetcher = Fetcher(
+        AccountRun(account, app, api), maker, gateway, sender, TOPICS, may_write=may_write, observe=observe
+    )
+    return fetcher, outcomes
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again at once: the length of waits is the subject of other tests."""
+    monkeypatch.setattr("rebate_app.sources.account.RETRY_FIRST_SECONDS", 0.001)
+
+
+class TestOrder:
+    """Facts are acknowledged before the watermark moves."""
+
+    def test_facts_then_cursor(self) -> None:
+        """Window by window; the last cursor is the job's watermark."""
+        sender = ListSender()
+        fetcher, outcomes = fetcher_of(new_network("jd", 100, 1), sender)
+        asyncio.run(until_idle(fetcher))
+        names = sender.topics()
+        assert names[:2] == ["orders", "cursors"] or names[0] == "cursors"
+        assert set(names) == {"orders", "cursors"}
+        key, value = next((key, value) for topic, key, value in reversed(sender.sent) if topic == "cursors")
+        cursor = decode_cursor(value)
+        assert (key, cursor.watermark) == (b"a/rows", fetcher.run.jobs[0].watermark)
+        assert cursor.calls_today == len(outcomes)
+        assert {outcome for _, outcome in outcomes} == {"ok"}
+
+    def test_a_broker_that_is_away(self) -> None:
+        """No cursor is written over facts that were not taken, and the window is read again."""
+        sender = ListSender()
+        sender.away = {"orders"}
+        fetcher, _ = fetcher_of(new_network("jd", 200, 1), sender)
+        asyncio.run(until_idle(fetcher))
+        (job,) = fetcher.run.jobs
+        assert job.unsent == 5
+        watermarks = [decode_cursor(value).watermark for topic, _, value in sender.sent if topic == "cursors"]
+        assert max([mark or BEGIN for mark in watermarks]) < BEGIN + DAY - 3_600
+        assert job.last_error is not None
+        assert job.last_error.code == "not-sent"
+        sender.away = set()
+        job.failures = 0
+        asyncio.run(until_idle(fetcher))
+        keys = {key.decode() for topic, key, _ in sender.sent if topic == "orders"}
+        shown = fetcher._gateway.network.world.last_versions(BEGIN + DAY - 2_000)  # type: ignore[attr-defined]
+        assert {f"jd:{line}" for line in shown} <= keys
+
+    def test_without_the_lease_nothing_is_written(self) -> None:
+        """A worker that was frozen has lost the account without knowing."""
+        sender = ListSender()
+        fetcher, _ = fetcher_of(new_network("jd", 100, 1), sender, may_write=lambda: False)
+        asyncio.run(until_idle(fetcher))
+        assert sender.sent == []
+        assert fetcher.run.jobs[0].watermark is None
+
+    def test_refused_rows_are_dead_letters(self) -> None:
+        """With their headers."""
+        network, sender = new_network("jd", 50, 1), ListSender()
+        next(iter(network.world.lines.values())).versions[0].fields["amount"] = 10**13
+        fetcher, _ = fetcher_of(network, sender)
+        asyncio.run(until_idle(fetcher))
+        assert [topic for topic, _, _ in sender.sent].count("letters") <= 1
+
+
+class TestDecisions:
+    """What operators decide."""
+
+    def test_pause_and_resume(self) -> None:
+        """The newest decision holds; an older one is not taken again."""
+        fetcher, _ = fetcher_of(new_network("jd", 50, 1), ListSender())
+        fetcher.decide(AccountDecision(paused=True, at=5), resumes=True)
+        assert fetcher.run.paused
+        fetcher.decide(AccountDecision(paused=False, at=4), resumes=True)
+        assert fetcher.run.paused
+        asyncio.run(until_idle(fetcher))
+        assert fetcher.run.app.budget.calls == 0
+        fetcher.decide(AccountDecision(paused=False, at=6), resumes=True)
+        assert not fetcher.run.paused
+        fetcher.decide(None, resumes=True)
+
+    def test_a_backfill_is_taken_once(self) -> None:
+        """And read at low priority."""
+        network, sender = new_network("jd", 50, 1), ListSender()
+        fetcher, _ = fetcher_of(network, sender)
+        decision = AccountDecision(paused=False, at=7, backfill_from=BEGIN, backfill_to=BEGIN + 7_200)
+        fetcher.decide(decision, resumes=False)
+        asyncio.run(until_idle(fetcher))
+        (job,) = fetcher.run.jobs
+        assert (job.rescans["backfill"].at, job.rescans["backfill"].left) == (7, [])
+        assert job.rescan_calls_today == 2
+        fetcher.backfill(7, BEGIN, BEGIN + 7_200)
+        assert job.rescans["backfill"].left == []
+
+    def test_what_stopped_is_seen_and_resumed(self) -> None:
+        """State, code, gauges; a call that is refused stops the app."""
+        network = new_network("jd", 50, 1)
+        fetcher, outcomes = fetcher_of(network, ListSender())
+        network.secret = "another"  # noqa: S105
+        asyncio.run(until_idle(fetcher))
+        item = account_item(fetcher.run, "http://w", time.monotonic(), time.time())
+        assert (item["state"], item["stopped"]["class"], item["stopped"]["code"]) == ("stopped", "stop", "12")
+        assert outcomes[-1] == ("rows", "stop")
+        samples = {
+            (metric.name, *labels): value
+            for metric, labels, value in read_fetchers([fetcher.run], time.monotonic(), time.time())
+        }
+        assert samples["rebate_source_stopped", "a"]
+        assert samples["rebate_source_budget_left", "app"] == 200_000 - 2
+        assert samples["rebate_source_watermark_age_seconds", "a", "rows"] > DAY - 100
+        network.secret = SECRET
+        fetcher.decide(AccountDecision(paused=False, at=9), resumes=True)
+        asyncio.run(until_idle(fetcher))
+        assert account_item(fetcher.run, None, time.monotonic(), time.time())["state"] == "running"
+
+    def test_errors_that_do_not_pass_end_a_poll(self) -> None:
+        """After five in a row; rows are left to read."""
+        network = new_network("jd", 50, 1, Switches(chances={"502": 1.0}))
+        fetcher, _ = fetcher_of(network, ListSender())
+        asyncio.run(until_idle(fetcher))
+        assert len(network.calls) == 6  # the first only asks for the time
+        assert fetcher.run.is_behind
+
+    def test_cursors_are_saved_between_windows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So that a crash forgets few calls; a broker that is away is no failure of the account."""
+        monkeypatch.setattr("rebate_app.sources.fetcher.SAVE_SECONDS", 0.0)
+        sender, network = ListSender(), new_network("jd", 50, 1, Switches(chances={"502": 1.0}))
+        fetcher, _ = fetcher_of(network, sender)
+        asyncio.run(until_idle(fetcher))
+        assert [decode_cursor(value).calls_today for _, _, value in sender.sent] == [1, 2, 3, 4, 5, 6]
+        sender.away = {"cursors"}
+        fetcher.run.jobs[0].is_unsaved = True
+        asyncio.run(fetcher.save())
+        assert fetcher.run.jobs[0].is_unsaved

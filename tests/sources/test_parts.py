@@ -1,0 +1,442 @@
+"""The parts of fetching, each alone: clocks, budgets, scans, windows, cursors, memory."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from rebate_app.sources.apis.api import ApiProblem, ErrorClass, JobSpec, RowPage, load_api
+from rebate_app.sources.app import AppRun
+from rebate_app.sources.budget import DayBudget, Pace
+from rebate_app.sources.configuration import AppConfiguration
+from rebate_app.sources.cursors import AccountDecision, CursorTopic, encode_decision
+from rebate_app.sources.facts import Destination, FactMaker, RowMemory
+from rebate_app.sources.job import JobCursor, JobRun, decode_cursor, encode_cursor
+from rebate_app.sources.network_clock import (
+    NetworkClock,
+    date_of,
+    date_text,
+    day_of_text,
+    day_start,
+    month_before,
+    shanghai_day,
+)
+from rebate_app.sources.scans import (
+    BACKFILL,
+    DAY,
+    NIGHTLY,
+    RECENT,
+    SETTLEMENT,
+    RescanState,
+    Scan,
+    begin_due,
+    nightly_intervals,
+    runnable,
+)
+from rebate_app.sources.window import WindowProgress, WindowRead
+from rebate_app.streams.failures.dead_letter import WorkerInfo
+from rebate_app.wire.moments import SECOND_US, parse_moment
+from rebate_app.wire.networks.adapter import load_adapter
+from tests.wire.samples import taobao_row
+
+NOON = parse_moment("2026-03-16T12:00:00+08:00") // SECOND_US
+DAY_SECONDS = 86_400
+
+
+class TestClock:
+    """The network's time."""
+
+    def test_it_follows_the_newest_date(self) -> None:
+        """Local monotonic time plus an offset; the wall clock only before the first answer."""
+        clock = NetworkClock()
+        assert (clock.is_known, clock.now(5.0, 99.0)) == (False, 99.0)
+        clock.learn(1_000, 5.0, 1_300.0)
+        assert (clock.is_known, clock.now(7.5, 0.0), clock.skew_seconds) == (True, 1_002.5, 300.0)
+        clock.learn(900, 10.0, 900.0)
+        assert clock.now(11.0, 5e9) == 901.0
+
+    def test_dates_of_answers(self) -> None:
+        """RFC 9110; a header without a zone is GMT, what cannot be read is none."""
+        assert date_of("Sat, 10 Jan 2026 03:25:00 GMT") == 1_768_015_500
+        assert date_of("Sat, 10 Jan 2026 03:25:00 -0000") == 1_768_015_500
+        assert date_of(None) is None
+        assert date_of("soon") is None
+
+    def test_shanghai_days(self) -> None:
+        """They begin at 16:00 UTC."""
+        day = shanghai_day(NOON)
+        assert date_text(day) == "2026-03-16"
+        assert day_of_text("2026-03-16") == day
+        assert shanghai_day(day_start(day)) == day
+        assert shanghai_day(day_start(day) - 1) == day - 1
+        first, last, place = month_before(day)
+        assert (date_text(first), date_text(last), place) == ("2026-02-01", "2026-02-28", 16)
+
+
+class TestBudget:
+    """Rate and day."""
+
+    @pytest.mark.parametrize(("per_second", "share"), [(5, 1.0), (5, 0.5), (1, 1.0), (1, 0.5), (40, 1.0)])
+    def test_at_most_eleven_seconds_worth_in_ten_seconds(self, per_second: float, share: float) -> None:
+        """However greedy the caller is, and after any pause."""
+        pace, now, calls = Pace(per_second, share, 0.0), 0.0, []
+        for pause in (0.0, 60.0, 0.0):
+            now += pause
+            until = now + 12
+            while now < until:
+                wait = pace.wait_seconds(now)
+                if wait > 0:
+                    now += wait + 1e-6
+                else:
+                    pace.take(now)
+                    calls.append(now)
+        worst = max(sum(begin <= each < begin + 10 for each in calls) for begin in calls)
+        assert worst <= 11 * per_second * share + 1e-6 or worst <= 1
+        assert len(calls) > 24 * per_second * share * 0.7
+
+    def test_low_priority_leaves_room(self) -> None:
+        """Half of the bucket is for hot jobs."""
+        pace = Pace(10, 1.0, 0.0)
+        assert pace.wait_seconds(0.3) == 0
+        assert pace.wait_seconds(0.3, low_priority=True) > 0
+
+    def test_a_day(self) -> None:
+        """Re-scans take 70 %; a new day begins anew; days do not go back."""
+        budget = DayBudget(100, 0.5)
+        budget.count(rescan=False)
+        budget.begin(7)
+        assert (budget.calls, budget.left) == (1, 49)
+        for _ in range(35):
+            budget.count(rescan=True)
+        assert (budget.has_room(rescan=True), budget.has_room(rescan=False)) == (False, True)
+        budget.begin(6)
+        assert budget.calls == 36
+        budget.begin(8)
+        assert (budget.calls, budget.rescan_calls) == (0, 0)
+
+    def test_calls_of_before(self) -> None:
+        """Those of the newest day count."""
+        budget = DayBudget(100, 1.0)
+        budget.restore(7, 10, 5)
+        budget.restore(6, 50, 50)
+        budget.restore(7, 3, 0)
+        assert (budget.day, budget.calls, budget.rescan_calls) == (7, 13, 5)
+        budget.recount([(7, 1, 1), (8, 2, 0)])
+        assert (budget.day, budget.calls, budget.rescan_calls) == (8, 2, 0)
+
+
+class TestApp:
+    """What accounts of an app share."""
+
+    def app(self) -> AppRun:
+        """Return an app whose clock is known."""
+        run = AppRun(AppConfiguration("a", "jd", "https://x", "k", "s", per_second=10), 0.0)
+        run.clock.learn(NOON, 0.0, NOON)
+        return run
+
+    def test_waits_of_a_method(self) -> None:
+        """N + 1 s where the network says N, else doubling from 2 s to 60 s; an answer ends it."""
+        app, limited = self.app(), ApiProblem(ErrorClass.WAIT, "429", "")
+        app.limit_method("m", 10.0, ApiProblem(ErrorClass.WAIT, "7", "", wait_seconds=17))
+        assert app.wait_seconds("m", 10.0, NOON, rescan=False) == 18
+        assert app.wait_seconds("other", 10.0, NOON, rescan=False) == 0
+        app.admit_method("m")
+        waits = []
+        for _ in range(8):
+            app.limit_method("m", 10.0, limited)
+            waits.append(app.wait_seconds("m", 10.0, NOON, rescan=False))
+        assert waits == [2, 4, 8, 16, 32, 60, 60, 60]
+        app.admit_method("m")
+        assert app.wait_seconds("m", 10.0, NOON, rescan=False) == 0
+
+    def test_the_next_day(self) -> None:
+        """Closed until midnight in Shanghai, by the network's clock."""
+        app = self.app()
+        app.close_for_today(NOON)
+        assert app.wait_seconds("m", 10.0, NOON + 11 * 3_600, rescan=False) is None
+        assert app.seconds_to_next_day(NOON) == 12 * 3_600
+        assert app.wait_seconds("m", 10.0, NOON + 12 * 3_600, rescan=False) == 0
+
+
+class TestScans:
+    """Intervals and re-scans."""
+
+    def test_windows_share_their_edge_and_leave_no_gap(self) -> None:
+        """Whatever is halved in between."""
+        scan, read = Scan("hot", [(0, 1_000)]), []
+        while (window := scan.window(300, -5)) is not None:
+            if window[1] - window[0] > 200 and window[0] % 7 < 4:
+                scan.halve()
+                continue
+            read.append(window)
+            assert scan.complete() == window[1]
+        assert scan.is_done
+        assert read[0][0] == 0
+        assert read[-1][1] == 1_000
+        assert all(one[1] == other[0] for one, other in pairwise(read))
+
+    def test_what_the_network_no_longer_shows_is_dropped(self) -> None:
+        """The look-back moves on."""
+        scan = Scan("nightly", [(0, 100), (100, 300)])
+        assert scan.window(1_000, 150) == (150, 300)
+        assert Scan("nightly", [(0, 100)]).window(10, 100) is None
+
+    def test_a_shorter_limit_cuts_halves_that_were_made_before(self) -> None:
+        """No call is spent on a window that is known to be too long."""
+        scan = Scan("hot", [(0, 800)])
+        assert scan.window(800, 0) == (0, 800)
+        scan.halve()
+        assert scan.window(100, 0) == (0, 100)
+
+    def test_when_re_scans_begin(self) -> None:
+        """Every 540 s, every 6 h, each night; not at the very start, which reads everything anyway."""
+        states: dict[str, RescanState] = {}
+        begin_due(states, NOON, 150, settles=True)
+        assert list(runnable(states, NOON, 150)) == []
+        begin_due(states, NOON + 540, 150, settles=True)
+        assert states[RECENT].left == [(NOON + 540 - 3_000, NOON + 480)]
+        later = NOON + 6 * 3_600
+        begin_due(states, later, 150, settles=True)
+        assert states[DAY].left == [(later - 26 * 3_600, later - 60)]
+        assert states[RECENT].at == NOON + 540  # still read
+        night = NOON + 14 * 3_600 + 1_800
+        begin_due(states, night - 1, 150, settles=True)
+        assert states[NIGHTLY].left == []
+        begin_due(states, night, 150, settles=True)
+        assert len(states[NIGHTLY].left) == 6
+        assert list(runnable(states, night, 150)) == [RECENT, DAY, NIGHTLY]
+
+    def test_nights(self) -> None:
+        """T-1, T-7, T-15, T-30, T-60, T-85, whole Shanghai days."""
+        night = shanghai_day(NOON)
+        days = [night - shanghai_day(start) for start, _ in nightly_intervals(night)]
+        assert days == [1, 7, 15, 30, 60, 85]
+        assert all(end - start == DAY_SECONDS for start, end in nightly_intervals(night))
+
+    def test_what_a_night_leaves_goes_on_the_next(self) -> None:
+        """And not in between, when the day's calls begin anew."""
+        states = {NIGHTLY: RescanState(shanghai_day(NOON) - 1, [(5, 6)])}
+        begin_due(states, NOON, 150, settles=False)
+        assert states[NIGHTLY].left[0] == (5, 6)
+        assert len(states[NIGHTLY].left) == 7
+        after_midnight = NOON + 13 * 3_600
+        begin_due(states, after_midnight, 150, settles=False)
+        assert NIGHTLY in list(runnable(states, after_midnight, 150))
+        old = {NIGHTLY: RescanState(shanghai_day(NOON) - 1, [(5, 6)]), BACKFILL: RescanState(1, [(1, 2)])}
+        assert list(runnable(old, NOON, 150)) == [BACKFILL]
+
+    def test_the_last_month_by_settlement(self) -> None:
+        """On the 16th, 21st and 25th, of jobs that have it."""
+        for settles, count in ((True, 1), (False, 0)):
+            states = {SETTLEMENT: RescanState(shanghai_day(NOON) - 1)}
+            begin_due(states, NOON, 150, settles=settles)
+            assert len(states[SETTLEMENT].left) == count
+        states = {SETTLEMENT: RescanState(shanghai_day(NOON))}
+        begin_due(states, NOON + DAY_SECONDS, 150, settles=True)
+        assert states[SETTLEMENT].left == []
+
+
+def rows(*names: str) -> list[dict[str, Any]]:
+    """Return rows with the ids of JD and PDD."""
+    return [{"id": name, "order_sn": name} for name in names]
+
+
+class TestWindows:
+    """One window, page by page."""
+
+    def jd(self, seconds: int = 1) -> WindowRead:
+        """Return a window of JD."""
+        return WindowRead(load_api("jd"), (0, seconds), "hot", backward=False)
+
+    def pdd(self, seconds: int = 1) -> WindowRead:
+        """Return a window of PDD."""
+        return WindowRead(load_api("pdd"), (0, seconds), "hot", backward=True)
+
+    def test_one_page(self) -> None:
+        """It is complete at once, and halved otherwise."""
+        assert self.jd(60).take(RowPage(rows("a"), more=False)) is WindowProgress.COMPLETE
+        assert self.jd(60).take(RowPage(rows("a"), more=True)) is WindowProgress.TOO_MANY
+        assert self.pdd(60).take(RowPage([], more=False, total=0)) is WindowProgress.COMPLETE
+        assert self.pdd(60).take(RowPage([], more=False, total=3)) is WindowProgress.TOO_MANY
+
+    def test_two_passes_have_to_agree(self) -> None:
+        """Forward, from the first page each time."""
+        window = self.jd()
+        pages = [RowPage(rows("a"), more=True), RowPage(rows("b"), more=False)]
+        taken = [(window.query.page, window.take(page)) for page in (*pages, *pages)]
+        more, done = WindowProgress.MORE_PAGES, WindowProgress.COMPLETE
+        assert taken == [(1, more), (2, more), (1, more), (2, done)]
+        assert [row["id"] for row in window.rows] == ["a", "b", "a", "b"]
+
+    def test_three_passes_without_two_that_agree(self) -> None:
+        """The window is tried again later."""
+        window, progress = self.jd(), WindowProgress.MORE_PAGES
+        for number in range(3):
+            window.take(RowPage(rows(f"a{number}"), more=True))
+            progress = window.take(RowPage(rows(f"b{number}"), more=False))
+        assert progress is WindowProgress.UNSETTLED
+
+    def test_a_page_that_came_before_is_no_page(self) -> None:
+        """A network that repeats a page has left one out: the pass counts for nothing."""
+        window = self.jd()
+        window.take(RowPage(rows("a"), more=True))
+        assert window.take(RowPage(rows("a"), more=True)) is WindowProgress.MORE_PAGES
+        assert window.query.page == 1
+
+    def test_backward(self) -> None:
+        """From the last page of the total to the first."""
+        window, total = self.pdd(), 250
+        window.take(RowPage(rows("x"), more=True, total=total))
+        pages = []
+        for name in ("c", "b", "a", "c", "b", "a"):
+            pages.append(window.query.page)
+            progress = window.take(RowPage(rows(name), more=True, total=total))
+        assert pages == [3, 2, 1, 3, 2, 1]
+        assert progress is WindowProgress.COMPLETE
+
+    def test_too_many_pages(self) -> None:
+        """The network gives no page beyond its last."""
+        window = self.jd()
+        for number in range(49):
+            assert window.take(RowPage(rows(f"r{number}"), more=True)) is WindowProgress.MORE_PAGES
+        assert window.take(RowPage(rows("last"), more=True)) is WindowProgress.OVERFULL
+        assert self.pdd().take(RowPage([], more=True, total=10**7)) is WindowProgress.OVERFULL
+
+
+class TestCursors:
+    """The records of rebate-fetch-cursors."""
+
+    CURSOR = JobCursor(NOON, NOON + 5, shanghai_day(NOON), 7, 2, {"nightly": RescanState(3, [(1, 2)])})
+
+    def test_a_cursor_is_read_as_it_was_written(self) -> None:
+        """With the members of the contract, and those of re-scans."""
+        key, value = encode_cursor("mm-1", "orders-1", self.CURSOR)
+        assert key == b"mm-1/orders-1"
+        assert decode_cursor(value) == self.CURSOR
+        assert decode_cursor(encode_cursor("a", "b", JobCursor(None, 1, 2, 3))[1]).watermark is None
+
+    @pytest.mark.parametrize("value", [b"{", b"[]", b"{}", b'{"at":"x","day":"y","calls_today":1}'])
+    def test_other_values(self, value: bytes) -> None:
+        """They are no cursors."""
+        with pytest.raises(ValueError, match=r"cursor|JSON|moment|time|unexpected"):
+            decode_cursor(value)
+
+    def record(self, key: bytes | None, value: bytes | None) -> Any:
+        """Return a record as a consumer does."""
+        return type("Record", (), {"key": key, "value": value, "topic": "t", "partition": 0, "offset": 0})()
+
+    def test_the_topic(self) -> None:
+        """A watermark does not go back, whoever writes; what cannot be read is passed over."""
+        bad: list[Any] = []
+        topic = CursorTopic("t", bad.append)
+        newer = JobCursor(NOON + 60, NOON, 1, 1)
+        for cursor in (self.CURSOR, newer, self.CURSOR):
+            topic.take(self.record(*encode_cursor("mm", "rows", cursor)))
+        assert topic.cursors("mm")["rows"].watermark == NOON + 60
+        assert topic.cursors("mm")["rows"].calls_today == 7
+        topic.take(self.record(*encode_decision("mm", AccountDecision(paused=True, at=5))))
+        assert topic.decision("mm") == AccountDecision(paused=True, at=5)
+        assert topic.decision("other") is None
+        for key, value in ((b"\xff", b""), (b"mm/x", b"{"), (b"mm", b"{"), (None, b"{}")):
+            topic.take(self.record(key, value))
+        assert len(bad) == 3
+        topic.take(self.record(b"mm/rows", None))
+        assert topic.cursors("mm") == {}
+
+
+class TestJobs:
+    """The state of a job."""
+
+    def test_calls_of_a_day(self) -> None:
+        """Counted by the network's Shanghai day."""
+        job = JobRun(spec=JobSpec("rows", "m"))
+        job.count_call(NOON, rescan=False)
+        job.count_call(NOON, rescan=True)
+        assert (job.calls_today, job.rescan_calls_today, job.is_unsaved) == (2, 1, True)
+        job.count_call(NOON + DAY_SECONDS, rescan=False)
+        assert (job.calls_today, job.rescan_calls_today) == (1, 0)
+
+    def test_a_limit_is_remembered_for_the_day(self) -> None:
+        """The next day has the network's own again."""
+        job = JobRun(spec=JobSpec("rows", "m"), learned_day=shanghai_day(NOON), learned_limit=600)
+        assert (job.limit_seconds(3_600, NOON), job.limit_seconds(3_600, NOON + DAY_SECONDS)) == (600, 3_600)
+
+
+class TestFacts:
+    """Rows become facts once."""
+
+    def maker(self) -> FactMaker:
+        """Return a maker of taobao's facts."""
+        where = Destination("order_topic", "order_topic-dlt", 3, "rebate", WorkerInfo())
+        return FactMaker("taobao", load_adapter("taobao"), load_api("taobao"), where)
+
+    def test_repeats(self) -> None:
+        """By content and job, after they are acknowledged."""
+        maker, row, now = self.maker(), taobao_row(), (NOON + 10**7) * SECOND_US
+        first = maker.batch("orders-1", [row, row], now, 1)
+        assert first.counts == {"read": 2, "new": 1, "repeated": 1}
+        assert maker.batch("orders-1", [row], now, 1).counts["new"] == 1  # nothing was acknowledged
+        maker.acknowledge(first)
+        assert maker.batch("orders-1", [row], now, 1).records == []
+        assert maker.batch("orders-3", [row], now, 1).counts["new"] == 1
+        changed = maker.batch("orders-1", [{**row, "relation_id": 7}], now, 1)
+        assert changed.counts == {"read": 1, "changed": 1}
+
+    def test_refused_rows(self) -> None:
+        """A dead letter once per content and night, in the partition of its line."""
+        maker, row, now = self.maker(), taobao_row(pub_share_pre_fee="much"), (NOON + 10**7) * SECOND_US
+        first = maker.batch("orders-1", [row], now, 1)
+        assert (first.counts, first.records, len(first.letters)) == ({"read": 1, "refused": 1}, [], 1)
+        maker.acknowledge(first)
+        assert maker.batch("orders-1", [row], now, 1).letters == []
+        assert len(maker.batch("orders-1", [row], now, 2).letters) == 1
+        headers = dict(first.letters[0].headers)
+        assert headers["rebate-error-topic"] == b"order_topic"
+        assert len(headers["rebate-error-offset"]) == 18
+
+    def test_memory_is_bounded(self) -> None:
+        """Two generations; what is asked for rarely is forgotten, and sent again."""
+        memory = RowMemory(2)
+        for number in range(5):
+            memory.put(("j", str(number)), b"x")
+        assert [memory.get(("j", str(number))) is not None for number in range(5)] == [
+            *(False, False, True, True, True)
+        ]
+
+
+class TestForeignPage:
+    """A page that answers another question: a gateway repeats the answer before."""
+
+    @pytest.mark.parametrize(
+        "moments",
+        [
+            ["2026-03-01 00:00:00"],
+            ["2026-03-01 00:00:00", "2026-03-01 02:00:02"],
+            ["2026-03-01 01:00:00", "2026-03-01 00:59:58"],  # of the window before, which shares an edge
+            ["soon", "2026-03-01 02:00:02"],
+        ],
+    )
+    def test_it_is_asked_for_again_and_believed_in_the_end(self, moments: list[str]) -> None:
+        """Three times: a network that selects by another time than its rows show has to be read too."""
+        start = 1_772_298_000  # 2026-03-01 01:00:00 in Beijing
+        reading = WindowRead(load_api("jd"), (start, start + 3_600), "hot", backward=True)
+        rows = [{"id": str(number), "modifyTime": moment} for number, moment in enumerate(moments)]
+        page = RowPage(rows, False, None)
+        assert [reading.take(page) for _ in range(4)] == [
+            *[WindowProgress.FOREIGN] * 3,
+            WindowProgress.COMPLETE,
+        ]
+
+    @pytest.mark.parametrize("moment", ["2026-03-01 01:30:00", "1772299800", "1772299800000", "soon", ""])
+    def test_one_whose_rows_all_lie_in_the_window_is_not(self, moment: str) -> None:
+        """Up to a second beyond its edges; nor one whose rows have no readable time, nor one without rows."""
+        start = 1_772_298_000
+        edges = [
+            {"id": "2", "modifyTime": "2026-03-01 00:59:59"},
+            {"id": "3", "modifyTime": "2026-03-01 02:00:01"},
+        ]
+        for rows in ([], [{"id": "1", "modifyTime": moment}, *edges]):
+            reading = WindowRead(load_api("jd"), (start, start + 3_600), "hot", backward=True)
+            assert reading.take(RowPage(rows, False, None)) is WindowProgress.COMPLETE

@@ -1,0 +1,1 @@
+"""A toy stage, added by docs/how-to/add-a-stage.md alone."""

@@ -1,0 +1,1 @@
+"""The streams engine, part by part."""

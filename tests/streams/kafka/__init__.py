@@ -1,0 +1,1 @@
+"""Tests of rebate_app/streams/kafka."""

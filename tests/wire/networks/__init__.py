@@ -1,0 +1,1 @@
+"""Adapters: the rows and answers of networks."""
