@@ -12,6 +12,7 @@ Two views of the same moment, each measured in one way for everybody who has it:
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -37,7 +38,9 @@ SETTLING_S = 1.0
 START_SECONDS_MAX = 180.0
 FIRST_STREAMED = 1_000_000
 SECOND_VIEW = 500_000
-PEERS = ("ours-toy", "streams-100ms", "streams-10ms")
+PEERS = ("ours-toy", "l1x", "streams-100ms", "streams-10ms", "ours-life", "l1x-life")
+
+PROBED = re.compile(re.escape(PROBE.encode()) + rb"\d{6}")  # a user, anywhere in a changelog's key
 
 Probe = tuple[str, Row]  # a user who has no other order, and the order
 Sight = Callable[[str], Awaitable[None]]  # returns when the user's account shows the order
@@ -58,18 +61,15 @@ def _product(where: Place, seconds: float, rate: float, store: str = "memory") -
         worker.wait_ready()
         fill(run, worker, 20_000)
 
-        def drawn(number: int) -> Probe:
-            return f"p{number}", fact(9_000_000 + number, f"p{number}", 1_000, "paid", "12", 0)
-
         async def measured() -> list[float]:
             async with BalanceReader(worker.port, b'"estimated":0,') as reader:
-                return await _probes(run, drawn, reader.shows, seconds)
+                return await _probes(run, _fact_probe, reader.shows, seconds)
 
         return _streamed(run, measured, seconds, rate, 50_000, "life")
 
 
 def _peer(where: Place, contender: Contender, seconds: float, rate: float, primer: int) -> Measurements:
-    """Measure one contender with the toy fold: committed, and over HTTP if it answers there."""
+    """Measure one contender with the fold of its feed: committed, and over HTTP if it answers there."""
     with new_run(where, contender.name) as run:
         contender.prepare(run)
         command, environment = contender.command(run)
@@ -79,9 +79,10 @@ def _peer(where: Place, contender: Contender, seconds: float, rate: float, prime
 
             async def committed() -> list[float]:
                 async with Committed(run.place.broker, contender.accounts(run)) as reader:
-                    return await _probes(run, probe, reader.shows, seconds)
+                    drawn = probe if contender.feed == "toy" else _fact_probe
+                    return await _probes(run, drawn, reader.shows, seconds)
 
-            found["committed"] = _streamed(run, committed, seconds, rate, FIRST_STREAMED, "toy")
+            found["committed"] = _streamed(run, committed, seconds, rate, FIRST_STREAMED, contender.feed)
             process.check()
             port = environment.get("BENCH_PORT")
             if port is not None:
@@ -92,6 +93,12 @@ def _peer(where: Place, contender: Contender, seconds: float, rate: float, prime
 
                 found["over_http"] = _streamed(run, over_http, seconds, rate, 2 * FIRST_STREAMED, "toy")
             return found
+
+
+def _fact_probe(number: int) -> Probe:
+    """Return a user who has no other line, and a line of the real domain."""
+    user = f"{PROBE}{number:06d}"
+    return user, fact(9_000_000 + number, user, 1_000, "paid", "12", 0)
 
 
 async def _prime(run: Run, contender: Contender, primer: int, check: Callable[[], None]) -> None:
@@ -208,8 +215,9 @@ class Committed:
         while True:
             for records in (await self._consumer.getmany(timeout_ms=1_000)).values():
                 for record in records:
-                    if record.key is not None and record.key.startswith(PROBE.encode()):
-                        self._event(record.key).set()
+                    found = None if record.key is None else PROBED.search(record.key)
+                    if found is not None:
+                        self._event(found.group()).set()
 
     async def shows(self, user: str) -> None:
         """Return when an account of the user is committed."""

@@ -167,13 +167,13 @@ class MoneyOutRecords:
         while queue.first < queue.next and self._records.peek(UNDECIDED, UNDECIDED.key(queue.first)) is None:
             queue.first += 1
 
-    def was_paid(self, payee_id: str) -> bool:
+    def has_been_paid(self, payee_id: str) -> bool:
         """Return whether anything was ever paid to this payee of the user."""
         return self._records.peek(PAID_PAYEE, PAID_PAYEE.key(self._user_id, payee_id)) is not None
 
     def note_paid(self, payee_id: str) -> None:
         """Note that something was paid to this payee of the user."""
-        if not self.was_paid(payee_id):
+        if not self.has_been_paid(payee_id):
             self._records.add(PAID_PAYEE.key(self._user_id, payee_id), "")
 
     def raise_alarm(self, withdrawal: Withdrawal, now: Now) -> None:

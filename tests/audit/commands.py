@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from rebate_app.streams.kafka.clients import started
 from tests.rig.system import CHECKOUT, System
 
-SECONDS_MAX = 120.0
+SECONDS_MAX = 240.0
 
 
 def write(system: System, topic: str, partition: int, key: bytes, value: bytes) -> None:

@@ -15,7 +15,7 @@ from rebate_app.wire.facts.owner import decode_owner_fact
 from rebate_app.wire.facts.payouts import AuthoredFact
 from tests.e2e.conftest import RULES, NewSystem
 from tests.rig.system import Answer, System, Worker, ask
-from tests.rig.waiting import wait_for
+from tests.rig.waiting import POLL_S, wait_for
 
 WITHDRAW = """
 [withdraw]
@@ -28,6 +28,7 @@ review_new_payee = false
 """
 IDS, REPEATS, AMOUNT, FUNDED = 40, 5, 1_000, 20_000
 MOVED_SECONDS_MAX = 60.0
+ANSWERED_SECONDS_MAX = 240.0
 #: A channel by hand: nobody pays while nobody exports.
 CHANNELS = '[[channel]]\nname = "bank"\nkind = "manual"\n'
 
@@ -56,15 +57,21 @@ def add_payee(url: str) -> str:
 async def ask_all(workers: list[Worker], payee_id: str) -> list[tuple[str, int, str]]:
     """Send every request five times at once, over all workers; return id, status and code of each."""
     limit = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=limit, timeout=aiohttp.ClientTimeout(60)) as client:
+    async with aiohttp.ClientSession(
+        connector=limit, timeout=aiohttp.ClientTimeout(ANSWERED_SECONDS_MAX)
+    ) as client:
 
         async def post(number: int) -> tuple[str, int, str]:
             own_id = f"w{number % IDS}"
             body = {"withdrawal_id": own_id, "amount": AMOUNT, "channel": "bank", "payee_id": payee_id}
             url = f"{workers[number % len(workers)].url}/v1/users/mei/withdrawals"
-            async with client.post(url, json=body) as response:
-                answer = await response.json()
-                return own_id, response.status, answer.get("code", answer.get("state", ""))
+            async with asyncio.timeout(ANSWERED_SECONDS_MAX):
+                while True:  # a 503 says that nothing is known yet: to be asked again with the same id
+                    async with client.post(url, json=body) as response:
+                        answer = await response.json()
+                        if response.status != 503:
+                            return own_id, response.status, answer.get("code", answer.get("state", ""))
+                    await asyncio.sleep(POLL_S)
 
         return await asyncio.gather(*(post(number) for number in range(IDS * REPEATS)))
 

@@ -22,7 +22,7 @@ from playwright.sync_api import (
 
 from tests.rig.tools import tool
 
-SECONDS_MAX = 10
+SECONDS_MAX = 60
 POLL_MS = 20
 #: A container has no user name spaces for Chromium's own sandbox.
 ARGUMENTS = ("--no-sandbox", "--disable-gpu")

@@ -53,7 +53,8 @@ class TestEveryKind:
     @pytest.mark.parametrize("name", faults.ON_ANSWER)
     async def test_no_clear_answer_is_unclear_or_a_lie(self, kind: str, name: str, keys: Path) -> None:
         """Whatever went wrong, what was paid is found out by asking, and is paid at most once."""
-        async with remote(kind, keys, "timeout_s = 0.3\n") as there:
+        hangs = name in (faults.HANG_BEFORE, faults.HANG_AFTER)
+        async with remote(kind, keys, "timeout_s = 0.3\n" if hangs else "") as there:
             sent = await send(there, Fault(name, seconds=0.6))
             queried = await there.channel.query(ORDER)
         contradicts = name in (faults.OTHER_NUMBER, faults.OTHER_AMOUNT)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.asyncio
 @pytest_asyncio.fixture
 async def there(keys: Path) -> AsyncIterator[Remote]:
     """Yield a service of kind http."""
-    async with remote("http", keys, "timeout_s = 0.3\n") as running:
+    async with remote("http", keys, "timeout_s = 2\n") as running:
         yield running
 
 
@@ -100,7 +100,7 @@ class TestUnclear:
         log = Log()
         made = log.request()
         world = World(log, there.spec)
-        there.book.plan(Fault(name, seconds=0.5))
+        there.book.plan(Fault(name, seconds=2.5))
         await world.turn()
         assert made.state == states.SENDING
         await world.pass_time(2)
@@ -380,7 +380,7 @@ class TestSleepers:
         """Let time pass until the worker sleeps."""
         for _ in range(100):
             world.executor.begin_due()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while world.executor._busy and not world.fell_asleep.is_set():  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.002)
             if world.fell_asleep.is_set():

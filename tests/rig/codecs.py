@@ -16,7 +16,7 @@ from tests.rig.waiting import until
 
 #: Codec and its number in a batch's attributes.
 CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
-SECONDS_MAX = 30.0
+SECONDS_MAX = 120.0
 
 
 def produce_compressed(

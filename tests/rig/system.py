@@ -29,12 +29,12 @@ from rebate_app.streams.kafka.aiokafka_clients import AIOKafkaConsumer, AIOKafka
 from rebate_app.streams.kafka.clients import started
 from rebate_app.wire.topics import Topics
 from tests.answer_check import check_answer
-from tests.rig.waiting import wait_for
+from tests.rig.waiting import PATIENCE, wait_for
 
 CHECKOUT = Path(__file__).parents[2]
 READY_SECONDS_MAX = 60.0
 IDLE_SECONDS_MAX = 120.0
-ASK_SECONDS_MAX = 5.0
+ASK_SECONDS_MAX = 30.0
 
 Document = dict[str, Any]
 
@@ -114,7 +114,7 @@ class Worker:
         """Whether /readyz says so; AssertionError when the process has ended."""
         code = self.process.poll()
         assert code is None, f"worker ended with {code}:\n{self.log_text()[-3000:]}"
-        return ask(f"{self.url}/readyz", seconds=1).status == 200
+        return ask(f"{self.url}/readyz", seconds=10).status == 200
 
     def wait_ready(self, seconds_max: float = READY_SECONDS_MAX) -> None:
         """Wait until it is ready."""
@@ -128,20 +128,20 @@ class Worker:
     def kill(self) -> None:
         """Kill -9, and wait for its end."""
         self.signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(PATIENCE * 10)
 
     def stop(self, seconds_max: float = 15.0) -> int:
         """SIGTERM, and return its exit code."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
-        code = self.process.wait(seconds_max)
+        code = self.process.wait(PATIENCE * seconds_max)
         if code:
             print(f"{self.url} ended with {code}:\n{self.log_text()[-6_000:]}")  # shown if the test fails
         return code
 
     def wait_exit(self, seconds_max: float) -> int:
         """Wait until it ends by itself, and return its exit code."""
-        return self.process.wait(seconds_max)
+        return self.process.wait(PATIENCE * seconds_max)
 
 
 class System:
@@ -198,7 +198,7 @@ class System:
         return worker
 
     def command(
-        self, *arguments: str, url: str | None = None, seconds_max: float = 180.0
+        self, *arguments: str, url: str | None = None, seconds_max: float = 600.0
     ) -> subprocess.CompletedProcess[str]:
         """Run `rebate` with arguments in the system's environment."""
         environment = self._environment | ({"REBATE_URL": url} if url else {})
@@ -219,9 +219,9 @@ class System:
         each wait would cost more than all workers.
         """
         settings = load_settings(self._environment)  # as they are now: a test may have changed them
-        settled = run_with_broker(settings, self._settled(settings, seconds_max))
+        settled = run_with_broker(settings, self._settled(settings, PATIENCE * seconds_max))
         logs = "\n".join(worker.log_text()[-2000:] for worker in self.workers[-3:])
-        assert settled, f"not everything is in the balances after {seconds_max:g} s\n{logs}"
+        assert settled, f"not everything is in the balances after {PATIENCE * seconds_max:g} s\n{logs}"
 
     async def _settled(self, settings: Settings, seconds_max: float) -> bool:
         async with asyncio.timeout(seconds_max + 30):
@@ -231,7 +231,7 @@ class System:
         """Send records as any producer would, acknowledged."""
         asyncio.run(produce(self.settings.broker, topic, list(records)))
 
-    def read(self, topic: str, within: float = 30.0) -> list[Any]:
+    def read(self, topic: str, within: float = 120.0) -> list[Any]:
         """Return all committed records that a topic has now."""
         return asyncio.run(_read(self.settings.broker, topic, within))
 
@@ -258,7 +258,7 @@ class System:
             worker.signal(signal.SIGTERM)
         for worker in self.workers:
             try:
-                worker.process.wait(12)
+                worker.process.wait(PATIENCE * 12)
             except subprocess.TimeoutExpired:
                 worker.kill()
 

@@ -23,7 +23,7 @@ from tests.rig.system import System, Worker, ask
 from tests.rig.waiting import wait_for
 from tests.stages.toy_stage import VISIT_COUNT, VISITS, VisitCount
 
-SECONDS_MAX = 60.0
+SECONDS_MAX = 120.0
 VALUES = [b"visit", b"visit", b"no visit", b"visit"]
 
 

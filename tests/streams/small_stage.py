@@ -29,7 +29,7 @@ from rebate_app.streams.task.task import StreamTask
 from rebate_app.streams.transaction.collector import RecordCollector
 from tests.topology_driver import LogRecord
 
-SECONDS_MAX = 20.0
+SECONDS_MAX = 120.0
 
 
 class Adding:
@@ -103,7 +103,13 @@ class Owner:
         notes: OwnerNotes | None = None,
     ) -> None:
         self.settings: Settings = load_settings(
-            {"REBATE_BROKER": broker, "REBATE_PARTITIONS": "1", "REBATE_TOPIC_PREFIX": stage.source}
+            {
+                "REBATE_BROKER": broker,
+                "REBATE_PARTITIONS": "1",
+                "REBATE_TOPIC_PREFIX": stage.source,
+                "REBATE_SESSION_TIMEOUT": "120",
+                "REBATE_TRANSACTION_TIMEOUT": "90",  # far more than any test waits for what must not wait
+            }
         )
         self.client_options: Mapping[str, Any] = {"bootstrap_servers": broker}
         self.metrics = MetricsRegistry()

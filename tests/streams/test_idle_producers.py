@@ -24,7 +24,7 @@ SOON_EXPIRED = {
     "producer.id.expiration.ms": str(EXPIRY_MS),
     "producer.id.expiration.check.interval.ms": "100",
 }
-SECONDS_MAX = 60.0
+SECONDS_MAX = 120.0
 
 
 @pytest.fixture(scope="module")

@@ -146,7 +146,7 @@ def mutate(rng: random.Random, data: bytes) -> bytes:
 async def test_mutated_requests(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever a client sends: an answer below 500, or none, then the end; the worker goes on."""
     rng = random.Random(f"{SEED} requests")
-    limits = Limits(read_timeout_seconds=0.3, idle_timeout_seconds=0.3, linger_timeout_seconds=0.1)
+    limits = Limits(read_timeout_seconds=0.8, idle_timeout_seconds=0.8, linger_timeout_seconds=0.1)
     async with World(limits=limits) as world:
         body = orjson.dumps(paid())
         chunked = CHUNKED.replace(OWN, host_of(world).encode()) + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)

@@ -18,7 +18,7 @@ def share(world: World, *others: str) -> list[str]:
     for worker in world.workers:
         worker.placement.members = {url: {} for url in (*urls, *others)}
         worker.placement.instances = {url: f"instance-of-{url}" for url in (*urls, *others)}
-        worker.context.peers.rpc_timeout_seconds = 0.3
+        worker.context.peers.rpc_timeout_seconds = 1.0
     return urls
 
 

@@ -51,7 +51,7 @@ class TestWorkers:
     async def test_one_that_is_dead_or_hangs_is_listed(self, pair: World) -> None:
         """A worker that does not answer in time is listed as not alive, and nobody waits long for it."""
         for worker in pair.workers:
-            worker.context.peers.rpc_timeout_seconds = 0.3
+            worker.context.peers.rpc_timeout_seconds = 1.0
         async with hung_server() as hung:
             share(pair, pair.workers[0].url, hung, "http://127.0.0.1:1")
             answer = await pair.read("/v1/workers")

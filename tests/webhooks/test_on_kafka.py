@@ -31,7 +31,7 @@ def webhooks(receiver: Receiver, **more: str) -> dict[str, str]:
         "REBATE_WEBHOOK_URL": receiver.url,
         "REBATE_WEBHOOK_SECRET": SECRET,
         "REBATE_WEBHOOK_ALLOW_PRIVATE": "1",
-        "REBATE_WEBHOOK_TIMEOUT": "0.5",
+        "REBATE_WEBHOOK_TIMEOUT": "2",
         "REBATE_WEBHOOK_RETRY_DELAYS": "0.2,0.5,1",
         "REBATE_SESSION_TIMEOUT": "6",
         "REBATE_TRANSACTION_TIMEOUT": "5",

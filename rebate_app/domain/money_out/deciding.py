@@ -132,4 +132,4 @@ def _needs_review(seen: _Seen, section: WithdrawRules) -> bool:
         return True
     if section.review_first and not seen.records.summary().paid_ever:
         return True
-    return section.review_new_payee and not seen.records.was_paid(seen.withdrawal.payee_id)
+    return section.review_new_payee and not seen.records.has_been_paid(seen.withdrawal.payee_id)

@@ -125,7 +125,7 @@ class MoneyRecords(AccountRecords, Protocol):
         """Take a decided request out of the queue."""
         ...
 
-    def was_paid(self, payee_id: str) -> bool:
+    def has_been_paid(self, payee_id: str) -> bool:
         """Return whether anything was ever paid to this payee of the user."""
         ...
 

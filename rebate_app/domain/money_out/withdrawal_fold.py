@@ -287,10 +287,10 @@ class WithdrawalFold:
             count = records.day(day_of(withdrawal.requested_at))
             count.counted += counts
             count.amount += counts * withdrawal.amount
-        was_open, is_open = before in states.OPEN, step.to in states.OPEN
-        if is_open and not was_open:
+        open_before, open_after = before in states.OPEN, step.to in states.OPEN
+        if open_after and not open_before:
             summary.open.append(withdrawal.withdrawal_id)
-        elif was_open and not is_open:
+        elif open_before and not open_after:
             summary.open.remove(withdrawal.withdrawal_id)
         if states.PAY in step.moves or states.PAY_AFTER_BACK in step.moves:
             summary.paid_ever = True

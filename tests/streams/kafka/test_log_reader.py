@@ -21,7 +21,7 @@ from rebate_app.streams.kafka.log_reader import (
 )
 from tests.rig.system import produce
 
-SECONDS_MAX = 30.0
+SECONDS_MAX = 120.0
 SPOT = TopicPartition("t", 0)
 
 

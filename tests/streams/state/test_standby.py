@@ -15,7 +15,7 @@ from tests.streams.state.changelogs import Changelog
 from tests.topology_driver import LogRecord
 
 STAGE = SmallStage("p-")
-SECONDS_MAX = 20.0
+SECONDS_MAX = 120.0
 
 
 def fail(error: StreamsError) -> None:
