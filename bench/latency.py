@@ -40,7 +40,8 @@ FIRST_STREAMED = 1_000_000
 SECOND_VIEW = 500_000
 PEERS = ("ours-toy", "l1x", "streams-100ms", "streams-10ms", "ours-life", "l1x-life")
 
-PROBED = re.compile(re.escape(PROBE.encode()) + rb"\d{6}")  # a user, anywhere in a changelog's key
+#: Users of probes, anywhere in a changelog's key: of the toy, and of the real domain.
+PROBED = re.compile(re.escape(PROBE.encode()) + rb"\d{6}|p\d{8}")
 
 Probe = tuple[str, Row]  # a user who has no other order, and the order
 Sight = Callable[[str], Awaitable[None]]  # returns when the user's account shows the order
@@ -97,7 +98,7 @@ def _peer(where: Place, contender: Contender, seconds: float, rate: float, prime
 
 def _fact_probe(number: int) -> Probe:
     """Return a user who has no other line, and a line of the real domain."""
-    user = f"{PROBE}{number:06d}"
+    user = f"p{number:08d}"
     return user, fact(9_000_000 + number, user, 1_000, "paid", "12", 0)
 
 

@@ -116,6 +116,7 @@ def _add_tasks(
         stages,
         fatal=app.fatal,
         consumer_thread=lambda: app.consumer.thread,
+        fetcher=lambda: app.consumer.fetcher,
         new_store=app.stores or new_memory_store,
         resumptions=resumptions,
     )

@@ -97,7 +97,7 @@ Work = Callable[[TaskManager, StreamTask, "asyncio.Future[StreamsError]"], Await
 
 
 class Thread:
-    """A consumer whose fetcher is stuck: the end moves, and nothing comes."""
+    """Both parts of a consumer whose fetcher is stuck: the end moves, and nothing comes."""
 
     def coordination_error(self) -> None:
         """Return None: the group is well."""
@@ -209,6 +209,7 @@ class TestWatchdog:
                 [stage],
                 fatal=lambda error: None if ended.done() else ended.set_result(error),
                 consumer_thread=Thread,  # type: ignore[arg-type]
+                fetcher=Thread,  # type: ignore[arg-type]
             )
             partition = StreamTask(stage, 0, MemoryStore(), tasks)
             tasks.partitions[stage.source, 0] = partition

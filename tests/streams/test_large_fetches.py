@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic
 
-from rebate_app.streams.faust.consumer import FETCH_BYTES_MAX, BatchConsumerThread
+from rebate_app.streams.faust.batch_fetcher import BatchFetcher
 from rebate_app.streams.kafka.clients import PatientAdmin, started
 from rebate_app.streams.task.batch import RecordBatch
 from rebate_app.streams.task.batch_queue import BATCH_VALUE_BYTES_MAX, BYTES_HIGH, BYTES_LOW, BatchQueue
@@ -40,25 +40,21 @@ async def send_compressed(kafka: str, topic: str) -> None:
 
 
 async def chunks_of(kafka: str, topic: str) -> list[RecordBatch]:
-    """Read the topic as a worker's consumer thread does."""
-    spot = TopicPartition(topic, 0)
-    client = AIOKafkaConsumer(
-        bootstrap_servers=kafka,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        max_partition_fetch_bytes=FETCH_BYTES_MAX,
-    )
+    """Read the topic as a worker does."""
+    fetcher = BatchFetcher({"bootstrap_servers": kafka}, [topic])
+    await fetcher.start()
     batches: list[RecordBatch] = []
-    async with started(client) as consumer:
-        consumer.assign([spot])
-        consumer.seek(spot, 0)
+    try:
+        fetcher.assign([(topic, 0)])
+        fetcher.seek(topic, 0, 0)
 
         async def is_done() -> bool:
-            drain: Any = BatchConsumerThread._drain
-            batches.extend(drain(None, consumer._fetcher))
+            batches.extend(await fetcher.fetch(1.0, lambda: True))
             return bool(batches) and batches[-1].end == COUNT
 
         await until(is_done, 60, "everything read")
+    finally:
+        await fetcher.stop()
     return batches
 
 

@@ -248,7 +248,7 @@ DECODERS: dict[str, list[tuple[Decode, tuple[type[Exception], ...]]]] = {
         ),
     ],
     "rebate_app/streams/state/changelog.py": [],  # looks for a key, decodes nothing
-    "rebate_app/streams/faust/consumer.py": [
+    "rebate_app/streams/faust/batch_fetcher.py": [
         (lambda value, key, _: decode_order(value, key, 0), (RefusedError,)),
         (lambda value, key, _: decode_user(value, key, 0), (RefusedError,)),
         (lambda value, *_: decode_message(value or b"", ME), (ForeignMessageError,)),

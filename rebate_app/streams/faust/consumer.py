@@ -12,16 +12,14 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import aiokafka
-from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import (
     CommitFailedError,
     ConsumerStoppedError,
     IllegalStateError,
     KafkaError,
-    OffsetOutOfRangeError,
 )
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
@@ -33,24 +31,19 @@ from rebate_app.wire.commit_metadata import encode_metadata
 from ..errors import UnreadableRecordError
 from ..kafka.aiokafka_clients import AIOKafkaConsumer, translated
 from ..kafka.lease_clock import lease_clock
-from ..kafka.log_reader import unpacking_error
-from ..kafka.records import record_of
 from ..task.batch import RecordBatch
-from ..task.batch_queue import BATCH_VALUE_BYTES_MAX
 from ..task.manager import CommitPoint
+from .batch_fetcher import BatchFetcher
 from .consumer_health import coordination_error, renew_by_heartbeats, task_gone
 from .offset_commit import OffsetCommits
 
 log = logging.getLogger(__name__)
 
-FETCH_MAX_WAIT_MS = 30  # Faust's 1,500 stalls busy partitions behind idle ones; 10 costs CPU
-FETCH_BYTES_MAX = 4 * 1_048_576
 POLL_SECONDS = 0.5
-OUT_OF_RANGE_PAUSE_SECONDS = 1.0
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread in which aiokafka's consumer lives: fetches, heartbeats, seeks."""
+    """The thread in which the group's consumer lives: membership, heartbeats, offsets. It fetches nothing."""
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         del transport  # the client options have the addresses
@@ -64,8 +57,6 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
-            max_partition_fetch_bytes=FETCH_BYTES_MAX,
-            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             request_timeout_ms=int(conf.broker_request_timeout * 1_000),
             session_timeout_ms=int(conf.broker_session_timeout * 1_000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1_000),
@@ -77,7 +68,6 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     #: When the last heartbeat that the broker answered without error was sent (lease clock), None before.
     heartbeat_sent_at: float | None = None
     _commits: OffsetCommits | None = None
-    _out_of_range: set[Any] = set()  # noqa: RUF012 - replaced at the start
 
     async def on_start(self) -> None:
         """Start the consumer, and record when each heartbeat that was answered without error was sent.
@@ -85,7 +75,6 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         The time of its answer does not count: after a freeze, the answer to a heartbeat from before it is
         still in the socket.
         """
-        self._out_of_range = set()
         await super().on_start()
         coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 - pinned aiokafka
         renew_by_heartbeats(coordinator, self._renew_lease)
@@ -125,7 +114,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         await self.call_thread(coordinator._maybe_leave_group)  # noqa: SLF001
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Pause every partition, at an arbitrary position, until its task is open."""
+        """Pause every partition for good: `BatchFetcher` reads them."""
         consumer = self._ensure_consumer()
         for topic, partition in assigned:
             tp = aiokafka.TopicPartition(topic, partition)
@@ -143,111 +132,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         except KafkaError as error:
             self.log.info("the first heartbeat failed: %r", error)
 
-    async def fetch_batches(self, seconds_max: float) -> list[RecordBatch]:
-        """Return all that was fetched, a batch per partition; [] if nothing arrived in time."""
-        return cast("list[RecordBatch]", await self.call_thread(self._fetch_batches, seconds_max))
-
-    async def _fetch_batches(self, seconds_max: float) -> list[RecordBatch]:
-        consumer = self._ensure_consumer()
-        fetcher = consumer._fetcher  # noqa: SLF001 - pinned aiokafka; its public getmany hides positions
-        if consumer._closed or fetcher._closed:  # noqa: SLF001
-            raise ConsumerStoppedError
-        deadline = time.monotonic() + seconds_max
-        subscriptions = fetcher._subscriptions  # noqa: SLF001
-        with subscriptions.fetch_context():
-            while self.consumer.flow_active:
-                if subscriptions.reassignment_in_progress:
-                    return []
-                batches = self._drain(fetcher)
-                remaining = deadline - time.monotonic()
-                if batches or remaining <= 0:
-                    return batches
-                waiter = fetcher._create_fetch_waiter()  # noqa: SLF001
-                done, _ = await asyncio.wait([waiter], timeout=remaining)
-                if not done:
-                    waiter.cancel()
-                    return []
-                waiter.result()
-        return []
-
-    def _drain(self, fetcher: Any) -> list[RecordBatch]:
-        batches = []
-        for tp in list(fetcher._records):  # noqa: SLF001
-            fetched = fetcher._records.pop(tp)  # noqa: SLF001
-            fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001
-            if not isinstance(fetched, FetchResult):
-                self._raise_unless_out_of_range(tp, fetched)
-                continue
-            if not fetched.check_assignment(tp):
-                continue
-            state = fetched._assignment.state_value(tp)  # noqa: SLF001
-            begin = state.position
-            if fetched._partition_records is not None:  # noqa: SLF001
-                fetched._partition_records._consumer_record = record_of  # noqa: SLF001
-            try:
-                records, value_bytes = _records_of(fetched)
-            except Exception as error:
-                raise unpacking_error({tp: fetched}, error) or error from error
-            if fetched.has_more():
-                fetcher._records[tp] = fetched  # noqa: SLF001 - the next call continues it
-            end = state.position
-            if end > begin:
-                stable_end = state.lso or end
-                batches.append(
-                    RecordBatch(tp.topic, tp.partition, begin, end, stable_end, records, value_bytes)
-                )
-        return batches
-
-    def _raise_unless_out_of_range(self, tp: Any, failed: Any) -> None:
-        """Raise a fetch's error; a position that a source does not have is left to the watch of lost logs.
-
-        The fetcher requests it again every second, until the watch has confirmed what is lost.
-        """
-        try:
-            failed.check_raise()
-        except OffsetOutOfRangeError as error:
-            if tp.topic not in self.app.tasks.stages:
-                raise
-            if tp not in self._out_of_range:
-                self._out_of_range.add(tp)
-                log.warning(
-                    "%s/%d does not have the position that is read: %r", tp.topic, tp.partition, error
-                )
-            self.post(lambda consumer: consumer.pause(tp))
-            self.thread_loop.call_later(
-                OUT_OF_RANGE_PAUSE_SECONDS, self.post, lambda consumer: consumer.resume(tp)
-            )
-
-    def stable_end(self, topic: str, partition: int) -> int | None:
-        """Return the last stable offset as of the last fetch, None while unknown."""
-        consumer = self._consumer
-        own = aiokafka.TopicPartition(topic, partition)
-        if consumer is None or own not in consumer.assignment():
-            return None
-        return cast("int | None", consumer.last_stable_offset(own))
-
-    def unstable(self, topic: str, partition: int) -> int:
-        """Return how many offsets lay above the last stable one at the last fetch, 0 while unknown."""
-        consumer = self._consumer
-        own = aiokafka.TopicPartition(topic, partition)
-        if consumer is None or own not in consumer.assignment():
-            return 0
-        high, stable = consumer.highwater(own), consumer.last_stable_offset(own)
-        return 0 if high is None or stable is None or stable < 0 else max(0, high - stable)
-
-    def post(self, do: Callable[[AIOKafkaConsumer], None]) -> None:
-        """Run a short function with the consumer, in its thread, in order; a lost assignment is ignored."""
-
-        def run() -> None:
-            consumer = self._consumer
-            if consumer is None:
-                return
-            try:
-                do(consumer)
-            except IllegalStateError:
-                return
-
-        self.thread_loop.call_soon_threadsafe(run)
+    def note_fetch(self) -> None:
+        """Note that the worker's loop reads, which is what `max_poll_interval` is about."""
+        if self._consumer is not None:
+            self._consumer._subscription._last_fetch_ended = time.monotonic()  # noqa: SLF001 - pinned aiokafka
 
     async def run_with_consumer(
         self, do: Callable[[AIOKafkaConsumer], Awaitable[Any]], seconds_max: float | None = None
@@ -279,21 +167,42 @@ class BatchConsumer(driver.Consumer):
 
     _thread: BatchConsumerThread
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        tasks = self.app.tasks
+        given = tasks.client_options | {"client_id": self.app.conf.broker_client_id}
+        self.fetcher = BatchFetcher(given, tasks.stages)
+
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     @property
     def thread(self) -> BatchConsumerThread:
-        """Return the thread in which the consumer lives."""
+        """Return the thread in which the group's consumer lives."""
         return self._thread
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust's signature
+    async def on_start(self) -> None:
+        """Start to read, too."""
+        await super().on_start()
+        await self.fetcher.start()
+
+    async def on_stop(self) -> None:
+        """Commit what is done, and stop reading."""
+        await super().on_stop()
+        await self.fetcher.stop()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Read these partitions once their tasks are open."""
+        self.fetcher.assign(assigned)
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def _messages(self) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Yield one message per fetched partition batch: its value is the batch."""
-        del timeout
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
+        self._thread.note_fetch()
         try:
-            batches = await self._thread.fetch_batches(POLL_SECONDS)
+            batches = await self.fetcher.fetch(POLL_SECONDS, lambda: self.flow_active)
         except UnreadableRecordError as error:
             self.app.tasks.fatal(error)  # raised, Faust would log a crash with its traceback
             await asyncio.sleep(POLL_SECONDS)
@@ -303,6 +212,28 @@ class BatchConsumer(driver.Consumer):
             if self.flow_active:
                 self._read_offset[tp] = None  # the engine keeps positions
                 yield tp, self._batch_message(tp, batch)
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Deliver batches until the consumer or Faust's fetcher stops: Faust's loop, made cheaper.
+
+        Faust starts two asyncio tasks a message, so that a delivery ends when a rebalance begins. A delivery
+        suspends only while the flow is suspended, so that is needed only then.
+        """
+        flow_control = self.app.flow_control
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):  # noqa: SLF001
+                async for _, message in self._messages():
+                    if self.flow_active and flow_control.is_active():
+                        await self.callback(message)
+                    else:
+                        await self.wait_first(self.callback(message), self.suspend_flow.wait())
+                await asyncio.sleep(0)
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.app.should_stop:
+                raise
 
     def _batch_message(self, tp: TP, batch: RecordBatch) -> ConsumerMessage:
         return ConsumerMessage(
@@ -350,28 +281,6 @@ class BatchConsumer(driver.Consumer):
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """See BatchConsumerThread.verify_event_path."""
-
-
-def _records_of(fetched: FetchResult) -> tuple[list[Any], int]:
-    """Take records of a fetch up to BATCH_VALUE_BYTES_MAX; return them and the size of their values.
-
-    aiokafka's `getall` with a bound: a compressed fetch of 4 MiB may hold a thousand times as much.
-    """
-    parsed = fetched._partition_records  # noqa: SLF001 - pinned aiokafka
-    records: list[Any] = []
-    value_bytes = 0
-    if parsed is None:
-        return records, value_bytes
-    for record in parsed:
-        records.append(record)
-        if record.value is not None:
-            value_bytes += len(record.value)
-            if value_bytes >= BATCH_VALUE_BYTES_MAX:
-                fetched._update_position()  # noqa: SLF001
-                return records, value_bytes
-    fetched._update_position()  # noqa: SLF001
-    fetched._partition_records = None  # noqa: SLF001
-    return records, value_bytes
 
 
 def _with_metadata(

@@ -34,6 +34,7 @@ from .stage import Stage
 from .task import OPENING, RUNNING, StreamTask
 
 if TYPE_CHECKING:
+    from ..faust.batch_fetcher import BatchFetcher
     from ..faust.consumer import BatchConsumerThread
 
 OPEN_AT_ONCE_MAX = 8  # each producer has its own connections: 96 partitions must not storm the broker
@@ -75,8 +76,8 @@ def new_memory_store(stage: Stage, partition: int) -> Store:
 class TaskManager:
     """Owns the tasks of one worker (implements TaskEnvironment for them).
 
-    `consumer_thread`: where the consumer lives, which Faust creates after the engine. `side_consumer` needs
-    the engine itself, so the composition root sets it before the worker starts.
+    `consumer_thread` and `fetcher`: parts of the consumer, which Faust creates after the engine.
+    `side_consumer` needs the engine itself, so the composition root sets it before the worker starts.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class TaskManager:
         *,
         fatal: Callable[[StreamsError], None],
         consumer_thread: Callable[[], BatchConsumerThread],
+        fetcher: Callable[[], BatchFetcher],
         metrics: MetricsRegistry | None = None,
         new_store: Callable[[Stage, int], Store] = new_memory_store,
         resumptions: Resumptions | None = None,
@@ -108,6 +110,7 @@ class TaskManager:
         self._fatal = fatal
         self._new_store = new_store
         self._consumer_thread = consumer_thread
+        self._fetcher = fetcher
         self.standbys = StandbyTasks(client_options, new_store, self.fatal)
         self._takes_over = False
         self._take_over_stall = StallDetector()
@@ -117,8 +120,13 @@ class TaskManager:
 
     @property
     def thread(self) -> BatchConsumerThread:
-        """Return the consumer's thread."""
+        """Return the thread of the group's consumer."""
         return self._consumer_thread()
+
+    @property
+    def fetcher(self) -> BatchFetcher:
+        """Return what reads the assigned partitions."""
+        return self._fetcher()
 
     def submit(self, batch: RecordBatch) -> None:
         """Queue a batch for the task of its partition."""
@@ -215,13 +223,13 @@ class TaskManager:
 
     def stable_end(self, topic: str, partition: int) -> int:
         """Return the last stable offset of a partition as of its last fetch."""
-        fetched = self.thread.stable_end(topic, partition)
+        fetched = self.fetcher.stable_end(topic, partition)
         task = self.partitions[topic, partition]
         return max(task.position, fetched or 0, task.stable_end)
 
     def unstable(self, topic: str, partition: int) -> int:
         """Return how many offsets lie above the last stable one as of the last fetch."""
-        return self.thread.unstable(topic, partition)
+        return self.fetcher.unstable(topic, partition)
 
     # -- TaskEnvironment
 
@@ -256,21 +264,15 @@ class TaskManager:
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Continue reading at that offset."""
-        topic_partition = TopicPartition(topic, partition)
-
-        def do(consumer: Any) -> None:
-            consumer.seek(topic_partition, offset)
-            consumer.resume(topic_partition)
-
-        self.thread.post(do)
+        self.fetcher.seek(topic, partition, offset)
 
     def pause(self, topic: str, partition: int) -> None:
         """Fetch nothing more of that partition."""
-        self.thread.post(lambda consumer: consumer.pause(TopicPartition(topic, partition)))
+        self.fetcher.pause(topic, partition)
 
     def resume(self, topic: str, partition: int) -> None:
         """Fetch from that partition again."""
-        self.thread.post(lambda consumer: consumer.resume(TopicPartition(topic, partition)))
+        self.fetcher.resume(topic, partition)
 
     def resumption(self, topic: str, partition: int) -> Resumption | None:
         """Return the resumption of a partition that is known here, None without one."""
@@ -321,7 +323,7 @@ class TaskManager:
             group_error = self.thread.coordination_error()
             if group_error is not None:
                 self.fatal(GroupError(f"the consumer group cannot be joined: {group_error!r}"))
-            gone = self.thread.task_gone()
+            gone = self.thread.task_gone() or self.fetcher.task_gone()
             if gone is not None:
                 self.fatal(StuckError(f"the consumer's {gone} has ended by itself"))
             self._watch_take_over()
