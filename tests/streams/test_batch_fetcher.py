@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
 from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 
@@ -55,6 +56,11 @@ async def read(fetcher: BatchFetcher, end: int) -> list[RecordBatch]:
     return batches
 
 
+async def never(*_: object, **__: object) -> None:
+    """Stand in for a node that does not answer."""
+    await asyncio.Event().wait()
+
+
 class TestReading:
     """What is assigned and sought."""
 
@@ -76,6 +82,19 @@ class TestReading:
             assert [batch.begin for batch in own] == [0, *(batch.end for batch in own[:-1])]
         first_done = [batch.end for batch in batches].index(COUNT)
         assert {batch.partition for batch in batches[:first_done]} == {0, 1}
+
+    async def test_what_was_fetched_is_not_requested_again(self, kafka: str, topic_prefix: str) -> None:
+        """The batches of one fetch need no other one, also when the broker is away by then."""
+        topic = f"{topic_prefix}whole"
+        async with reading(kafka, topic, (COUNT,)) as fetcher:
+            fetcher.seek(topic, 0, 0)
+            batches = await read(fetcher, 1)
+            assert fetcher._consumer is not None
+            answered = fetcher._consumer._client.send
+            fetcher._consumer._client.send = never
+            batches += await read(fetcher, COUNT - batches[-1].end)
+            fetcher._consumer._client.send = answered
+        assert [record.offset for batch in batches for record in batch.records] == list(range(COUNT))
 
     async def test_a_slice_ends_after_its_time(
         self, kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
@@ -159,14 +178,23 @@ class TestFailure:
         self, kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The watch of lost logs decides about it; until then it is requested after each pause."""
-        monkeypatch.setattr(module, "OUT_OF_RANGE_PAUSE_SECONDS", 0.1)
+        monkeypatch.setattr(module, "OUT_OF_RANGE_PAUSE_SECONDS", 2 * WAIT_SECONDS)
         topic = f"{topic_prefix}lost"
         async with reading(kafka, topic, (3, 3)) as fetcher:
             fetcher.seek(topic, 0, 1_000)
             fetcher.seek(topic, 1, 0)
             assert {batch.partition for batch in await read(fetcher, 3)} == {1}
-            for _ in range(3):
+            answers: list[object] = []
+            checked = fetcher._raise_unless_out_of_range
+
+            def counted(spot: TopicPartition, failed: object) -> None:
+                answers.append(failed)
+                checked(spot, failed)
+
+            monkeypatch.setattr(fetcher, "_raise_unless_out_of_range", counted)
+            for _ in range(8):
                 assert await fetcher.fetch(WAIT_SECONDS, lambda: True) == []
+            assert 1 <= len(answers) <= 8 // 2 + 1
             fetcher.seek(topic, 0, 0)
             assert (await read(fetcher, 3))[0].partition == 0
 
