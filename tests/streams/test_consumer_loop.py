@@ -12,6 +12,7 @@ import pytest
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import ConsumerStoppedError
 
+from rebate_app.streams.faust import consumer as module
 from rebate_app.streams.faust.consumer import BatchConsumer, BatchConsumerThread
 
 pytestmark = pytest.mark.asyncio
@@ -104,6 +105,55 @@ async def test_a_consumer_that_stops_is_no_failure_of_a_worker_that_stops(failur
         else:
             with pytest.raises(type(failure)):
                 await drain(consumer)
+
+
+class TestLapsedLease:
+    """A worker that was frozen has records at hand, and does not know yet whose they are."""
+
+    def _consumer(self, holds: Callable[[], bool]) -> Consumer:
+        async def deliver(_: int) -> None:
+            """Take it."""
+
+        consumer = Consumer(deliver)
+        consumer.app.tasks = SimpleNamespace(lease_holds=holds)
+        consumer._waits_for_heartbeat = True
+        return consumer
+
+    async def test_it_waits_for_a_heartbeat(self) -> None:
+        """Until the lease holds again, and not at all while it holds."""
+        answers = [False, False, True]
+        consumer = self._consumer(lambda: answers.pop(0) if len(answers) > 1 else answers[0])
+        async with asyncio.timeout(SECONDS_MAX):
+            await consumer._wait_for_heartbeat()
+            await consumer._wait_for_heartbeat()
+        assert answers == [True]
+
+    async def test_a_rebalance_ends_the_wait(self) -> None:
+        """What was fetched is dropped then."""
+        consumer = self._consumer(lambda: False)
+        waiting = asyncio.create_task(consumer._wait_for_heartbeat())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        consumer.flow_active = False
+        async with asyncio.timeout(SECONDS_MAX):
+            await waiting
+
+    async def test_nobody_who_answers_heartbeats_is_waited_for_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With the coordinator away it reads on, and waits again once the lease has held."""
+        monkeypatch.setattr(module, "HEARTBEAT_WAIT_SECONDS_MAX", 0.1)
+        held = [False]
+        consumer = self._consumer(lambda: held[0])
+        async with asyncio.timeout(SECONDS_MAX):
+            await consumer._wait_for_heartbeat()
+        assert not consumer._waits_for_heartbeat
+        monkeypatch.setattr(module, "HEARTBEAT_WAIT_SECONDS_MAX", SECONDS_MAX)
+        async with asyncio.timeout(SECONDS_MAX / 2):
+            await consumer._wait_for_heartbeat()
+        held[0] = True
+        await consumer._wait_for_heartbeat()
+        assert consumer._waits_for_heartbeat
 
 
 async def test_a_worker_that_reads_is_not_idle() -> None:

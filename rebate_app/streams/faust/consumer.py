@@ -40,6 +40,8 @@ from .offset_commit import OffsetCommits
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
+HEARTBEAT_WAIT_SECONDS_MAX = 3.0
+HEARTBEAT_POLL_SECONDS = 0.02
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
@@ -172,6 +174,7 @@ class BatchConsumer(driver.Consumer):
         tasks = self.app.tasks
         given = tasks.client_options | {"client_id": self.app.conf.broker_client_id}
         self.fetcher = BatchFetcher(given, tasks.stages)
+        self._waits_for_heartbeat = True  # once for each time that the lease lapses
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -207,11 +210,27 @@ class BatchConsumer(driver.Consumer):
             self.app.tasks.fatal(error)  # raised, Faust would log a crash with its traceback
             await asyncio.sleep(POLL_SECONDS)
             return
+        if batches:
+            await self._wait_for_heartbeat()
         for batch in batches:
             tp = TP(batch.topic, batch.partition)
             if self.flow_active:
                 self._read_offset[tp] = None  # the engine keeps positions
                 yield tp, self._batch_message(tp, batch)
+
+    async def _wait_for_heartbeat(self) -> None:
+        """Wait for a heartbeat after the lease has lapsed, or for the rebalance that it brings: some seconds.
+
+        A worker that was frozen may have lost its partitions, and learns it by a heartbeat. What it has
+        fetched would only run into the new owner's fence. While nobody answers heartbeats it reads on: the
+        fence decides.
+        """
+        tasks = self.app.tasks
+        end_at = time.monotonic() + HEARTBEAT_WAIT_SECONDS_MAX
+        while self._waits_for_heartbeat and self.flow_active and not tasks.lease_holds():
+            self._waits_for_heartbeat = time.monotonic() < end_at
+            await asyncio.sleep(HEARTBEAT_POLL_SECONDS)
+        self._waits_for_heartbeat = self._waits_for_heartbeat or tasks.lease_holds()
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Deliver batches until the consumer or Faust's fetcher stops: Faust's loop, made cheaper.
