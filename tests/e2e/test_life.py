@@ -51,9 +51,7 @@ class TestLife:
             assert first.stop() == 0
         worker = system.start_worker(REBATE_TEST_FAULT=f"{point}:1:term")
         wait_for(lambda: "Stopping..." in worker.log_text(), 60, f"{point} is passed")
-        began = time.monotonic()
         assert worker.wait_exit(STOPPED_WITHIN_S) == 0, worker.log_text()[-3000:]
-        assert time.monotonic() - began < STOPPED_WITHIN_S
         again = system.start_worker()
         again.wait_ready()
         system.wait_idle()

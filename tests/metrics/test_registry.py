@@ -13,7 +13,7 @@ from rebate_app.metrics.known_labels import KnownLabels
 from rebate_app.metrics.registry import LABEL_SETS_MAX, OTHER, Histogram, MetricsRegistry, Sample
 
 #: Generous for a loaded machine; an idle one takes 0.3 µs.
-COUNT_SECONDS_MAX = 50e-6
+COUNT_SECONDS_MAX = 10e-6
 
 
 def scraped(metrics: MetricsRegistry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

@@ -134,14 +134,14 @@ class Worker:
         """SIGTERM, and return its exit code."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
-        code = self.process.wait(PATIENCE * seconds_max)
+        code = self.process.wait(seconds_max)
         if code:
             print(f"{self.url} ended with {code}:\n{self.log_text()[-6_000:]}")  # shown if the test fails
         return code
 
     def wait_exit(self, seconds_max: float) -> int:
         """Wait until it ends by itself, and return its exit code."""
-        return self.process.wait(PATIENCE * seconds_max)
+        return self.process.wait(seconds_max)
 
 
 class System:

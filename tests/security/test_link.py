@@ -22,7 +22,7 @@ from tests.security.secured import PASSWORDS, SCRAM_USER, SecuredKafka
 
 pytestmark = pytest.mark.kafka
 
-REFUSED_WITHIN_S = 60.0
+REFUSED_WITHIN_S = 30.0
 SECRETS = (*PASSWORDS.values(), "scram-secret")
 
 

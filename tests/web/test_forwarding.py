@@ -18,7 +18,6 @@ from tests.web.worlds import World, hung_server, problem
 
 pytestmark = pytest.mark.asyncio
 
-SOON_S = 4.0  # less than what a worker waits by default
 USERS = [f"x{number}" for number in range(20)]
 
 
@@ -127,17 +126,17 @@ class TestUnreachable:
     async def test_an_owner_that_hangs_is_503_in_time(self, pair: World) -> None:
         """An owner that never answers costs the time-out and no more."""
         workers = pair.workers[0].context.peers
-        workers.forward_timeout_seconds = workers.rpc_timeout_seconds = 0.5
+        workers.forward_timeout_seconds = workers.rpc_timeout_seconds = 0.2
         async with hung_server() as url:
             pair.point("accounts", pair.stream.partition_of(BUYER), url)
             began = time.monotonic()
             problem(await pair.get("/v1/users/u1/balance"), 503, "not-ready")
-            assert time.monotonic() - began < SOON_S
+            assert time.monotonic() - began < 1.0
 
     async def test_an_inviter_that_hangs_does_not_take_the_line_along(self, pair: World) -> None:
         """The line is answered in time, with that inviter unavailable."""
         for worker in pair.workers:
-            worker.context.peers.rpc_timeout_seconds = 0.5
+            worker.context.peers.rpc_timeout_seconds = 0.2
         far = next(
             f"i{k}" for k in range(99) if pair.stream.partition_of(f"i{k}") != pair.stream.partition_of(BUYER)
         )
@@ -147,7 +146,7 @@ class TestUnreachable:
             pair.point("accounts", pair.stream.partition_of(far), url)
             began = time.monotonic()
             members = await pair.read(f"/v1/order-lines/taobao/{LINE_ID}")
-            assert time.monotonic() - began < SOON_S
+            assert time.monotonic() - began < 1.0
         assert members["shares"][1] == {"user_id": far, "depth": 1, "unavailable": True}
 
     async def test_an_owner_that_came_back_is_asked_again(self, pair: World) -> None:

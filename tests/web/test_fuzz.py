@@ -23,7 +23,7 @@ pytestmark = pytest.mark.asyncio
 
 BODIES = 10_000
 CHUNK = 500
-SECONDS_MAX = 240.0  # a few seconds on an idle machine
+SECONDS_MAX = 60.0  # a few seconds on an idle machine
 
 FACTS: list[Callable[[], Document]] = [
     paid,
@@ -208,4 +208,4 @@ async def test_ten_megabytes_are_refused_at_once(world: World) -> None:
         began = time.monotonic()
         reply = await world.ask("POST", "/v1/orders", headers={"Content-Type": "application/json"}, body=body)
         assert reply.status == 413
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 5

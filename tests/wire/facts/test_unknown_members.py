@@ -231,7 +231,7 @@ class TestBounds:
         fact = SNAPSHOT | {f"zz{number}": 1 for number in range(100_000)} | {"user_id": 1, "userids": 1}
         check, began = MemberCheck(), time.monotonic()
         assert [each.pointer for each in check.warnings(fact)] == ["/user_id"]
-        assert time.monotonic() - began < 20  # a tenth of a second on an idle machine
+        assert time.monotonic() - began < 5  # a tenth of a second on an idle machine
         assert len(check._compared) == NAMES_COMPARED_MAX
 
     def test_a_name_is_compared_once(self) -> None:
