@@ -13,7 +13,8 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import ConsumerStoppedError
 
 from rebate_app.streams.faust import consumer as module
-from rebate_app.streams.faust.consumer import BatchConsumer, BatchConsumerThread
+from rebate_app.streams.faust.consumer import BatchConsumer
+from rebate_app.streams.faust.consumer_thread import BatchConsumerThread
 
 pytestmark = pytest.mark.asyncio
 COUNT = 50

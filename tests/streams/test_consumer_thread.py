@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rebate_app.streams.faust.consumer import BatchConsumerThread
+from rebate_app.streams.faust.consumer_thread import BatchConsumerThread
 from rebate_app.streams.kafka.aiokafka_clients import ClientCancelledError
 
 

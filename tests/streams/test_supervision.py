@@ -22,7 +22,7 @@ AWAITED = {
     "rebate_app/streams/kafka/aiokafka_clients.py": "stops raise nothing; the caller shields them",
     "rebate_app/streams/transaction/producers.py": "starts and the commit, awaited by the partition",
     "rebate_app/streams/faust/offset_commit.py": "the commit, whose outcome is looked at before the next one",
-    "rebate_app/streams/faust/consumer.py": "the first heartbeat; another one follows by itself",
+    "rebate_app/streams/faust/consumer_thread.py": "the first heartbeat; another one follows by itself",
     "rebate_app/streams/faust/recovery.py": "a task of Faust's service, under `watched`",
     "rebate_app/worker.py": "services of the app under `watched`, and the end, which leaves in any case",
     "rebate_app/order_service.py": "discards, which raise nothing",

@@ -1,8 +1,8 @@
 """Reads the assigned logs in the worker's event loop, by position and outside the consumer group.
 
-The group's consumer has a thread of its own (`consumer`), so that heartbeats do not wait for the worker. It
-fetches nothing: records from there would cross two event loops, and the two threads would pass the
-interpreter's lock to each other thousands of times a second (ADR 28).
+The group's consumer has a thread of its own (`consumer_thread`), so that heartbeats do not wait for the
+worker. It fetches nothing: records from there would cross two event loops, and the two threads would pass the
+interpreter's lock to each other about a thousand times a second (ADR 28).
 """
 
 from __future__ import annotations
@@ -78,7 +78,12 @@ class BatchFetcher:
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Read on at that offset; nothing if the partition is not assigned any more."""
         spot = TopicPartition(topic, partition)
-        self._if_assigned(lambda consumer: (consumer.seek(spot, offset), consumer.resume(spot)))
+
+        def do(consumer: AIOKafkaConsumer) -> None:
+            consumer.seek(spot, offset)
+            consumer.resume(spot)
+
+        self._if_assigned(do)
 
     def pause(self, topic: str, partition: int) -> None:
         """Fetch nothing more of that partition."""

@@ -35,7 +35,7 @@ from .task import OPENING, RUNNING, StreamTask
 
 if TYPE_CHECKING:
     from ..faust.batch_fetcher import BatchFetcher
-    from ..faust.consumer import BatchConsumerThread
+    from ..faust.consumer_thread import BatchConsumerThread
 
 OPEN_AT_ONCE_MAX = 8  # each producer has its own connections: 96 partitions must not storm the broker
 DRAIN_SECONDS_MAX = 5.0
