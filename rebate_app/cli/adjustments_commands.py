@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from .command_group import CommandGroup
 from .command_trail import by_option
 from .exits import EXITS, confirm, guarded, json_option, run_with_broker
 from .lists import cursor_option, limit_option, print_list, print_page, read_page
-from .money_commands import print_sent, reason_option, send
+from .money_commands import print_sent, reason_option, send, verdict_command
 from .terminal import money, print_json, print_line, print_note
 
 if TYPE_CHECKING:
@@ -88,35 +89,7 @@ def _path(user: str, *more: str) -> str:
     return "/".join(("/v1/users", path_segment(user), "adjustments", *map(path_segment, more)))
 
 
-def _verdict(name: str, about: str) -> click.Command:
-    """Return the command for a verdict."""
-
-    @adjustments.command(name, epilog=EXITS, help=_help(name, about))
-    @click.argument("user")
-    @click.argument("adjustment_id", metavar="ID")
-    @reason_option
-    @by_option
-    @json_option
-    @guarded
-    def command(user: str, adjustment_id: str, reason: str, by: str, as_json: bool) -> None:
-        document = {"user_id": user, "adjustment_id": adjustment_id, "reason": reason}
-        sent = send(f"adjustment.{name}", document, _path(user, adjustment_id, name), by)
-        print_sent(sent, "state", as_json=as_json)
-
-    return command
-
-
-def _help(name: str, about: str) -> str:
-    return f"""{about}
-
-    With a token (REBATE_TOKEN) the worker says who you are; without one, --by does.
-
-    \b
-    Example:
-      rebate adjustments {name} mei a1 --reason "checked" --by wang
-    """
-
-
+_verdict = partial(verdict_command, adjustments, "adjustment", _path)
 approve = _verdict("approve", "Approve the adjustment ID of USER; another person than who proposed it.")
 reject = _verdict("reject", "Reject the adjustment ID of USER.")
 

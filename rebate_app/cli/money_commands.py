@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from rebate_app.settings import load_settings
 
-from .exits import run_with_broker
+from .command_trail import by_option
+from .exits import EXITS, guarded, json_option, run_with_broker
 from .terminal import print_json, print_line
 
 reason_option = click.option("--reason", metavar="TEXT", required=True, help="Why; it is kept with the fact.")
@@ -34,3 +36,38 @@ def print_sent(answer: dict[str, Any] | None, member: str, *, as_json: bool) -> 
         print_line("sent 1; rebate lag --wait 60 waits for it")
     else:
         print_line(str(answer.get(member, "sent 1")))
+
+
+def verdict_command(
+    group: click.Group, subject: str, path_of: Callable[[str, str, str], str], name: str, about: str
+) -> click.Command:
+    """Return the command of a group by which a person decides about one of its subjects, for a reason.
+
+    `subject`: such as `withdrawal`, as in the kinds of its facts and in their member `withdrawal_id`.
+    `path_of` returns the path of the request for user, id and verdict.
+    """
+
+    @group.command(name, epilog=EXITS, help=_verdict_help(f"{group.name} {name} mei {subject[0]}1", about))
+    @click.argument("user")
+    @click.argument("subject_id", metavar="ID")
+    @reason_option
+    @by_option
+    @json_option
+    @guarded
+    def command(user: str, subject_id: str, reason: str, by: str, as_json: bool) -> None:
+        document = {"user_id": user, f"{subject}_id": subject_id, "reason": reason}
+        sent = send(f"{subject}.{name}", document, path_of(user, subject_id, name), by)
+        print_sent(sent, "state", as_json=as_json)
+
+    return command
+
+
+def _verdict_help(example: str, about: str) -> str:
+    return f"""{about}
+
+    With a token (REBATE_TOKEN) the worker says who you are; without one, --by does.
+
+    \b
+    Example:
+      rebate {example} --reason "checked" --by wang
+    """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from .command_group import CommandGroup
 from .command_trail import by_option
 from .exits import EXITS, guarded, json_option
 from .lists import ask_worker, cursor_option, limit_option, print_list, print_page, read_page
-from .money_commands import print_sent, reason_option, send
+from .money_commands import print_sent, reason_option, send, verdict_command
 from .terminal import money, print_json, print_line
 
 
@@ -84,42 +85,13 @@ def show_withdrawal(user: str, withdrawal_id: str, as_json: bool) -> None:
         print_line(f"attempt        {attempt['attempt']} at {attempt['at']}")
 
 
-def _path(user: str, withdrawal_id: str) -> str:
+def _path(user: str, *more: str) -> str:
     from rebate_app.wire.facts.identifiers import path_segment
 
-    return f"/v1/users/{path_segment(user)}/withdrawals/{path_segment(withdrawal_id)}"
+    return "/".join(("/v1/users", path_segment(user), "withdrawals", *map(path_segment, more)))
 
 
-def _verdict(name: str, about: str) -> click.Command:
-    """Return the command for a verdict."""
-
-    @withdrawals.command(name, epilog=EXITS, help=_help(name, about))
-    @click.argument("user")
-    @click.argument("withdrawal_id", metavar="ID")
-    @reason_option
-    @by_option
-    @json_option
-    @guarded
-    def command(user: str, withdrawal_id: str, reason: str, by: str, as_json: bool) -> None:
-        document = {"user_id": user, "withdrawal_id": withdrawal_id, "reason": reason}
-        path = f"{_path(user, withdrawal_id)}/{name}"
-        sent = send(f"withdrawal.{name}", document, path, by)
-        print_sent(sent, "state", as_json=as_json)
-
-    return command
-
-
-def _help(name: str, about: str) -> str:
-    return f"""{about}
-
-    With a token (REBATE_TOKEN) the worker says who you are; without one, --by does.
-
-    \b
-    Example:
-      rebate withdrawals {name} mei w1 --reason "checked" --by lin
-    """
-
-
+_verdict = partial(verdict_command, withdrawals, "withdrawal", _path)
 approve = _verdict("approve", "Approve the withdrawal ID of USER; another person than who asked for it.")
 reject = _verdict("reject", "Reject the withdrawal ID of USER: its money is available again.")
 cancel = _verdict("cancel", "Cancel the withdrawal ID of USER, while no payout was attempted.")
@@ -145,8 +117,7 @@ def _resolution(name: str, about: str) -> click.Command:
             "channel_ref": options["channel_ref"],
             "reason": options["reason"],
         }
-        path = f"{_path(user, withdrawal_id)}/{name}"
-        sent = send(f"withdrawal.{name}", document, path, options["by"])
+        sent = send(f"withdrawal.{name}", document, _path(user, withdrawal_id, name), options["by"])
         print_sent(sent, "state", as_json=options["as_json"])
 
     return command
