@@ -86,6 +86,20 @@ class TestRefused:
 class TestNotRead:
     """What is refused costs nothing."""
 
+    @pytest.mark.parametrize("whole", [True, False])
+    async def test_the_connection_ends_with_a_body_that_is_not_whole(self, world: World, whole: bool) -> None:
+        """Behind a body that has come whole, the next request is answered; behind half of one, nothing is."""
+        async with raw_client(world) as client:
+            fields = (f"Host: {host_of(world)}", "Content-Encoding: gzip", "Content-Length: 4")
+            body = b"abcd" if whole else b"ab"
+            answer = await client.ask(request("POST", "/v1/orders", *fields), body)
+            refused(answer, 415, CODE)
+            assert (answer.headers.get("connection") == "close") is not whole
+            if whole:
+                assert (await client.ask(get(world))).status == 200
+            else:
+                assert await client.closed() == b""
+
     async def test_the_client_is_not_told_to_send(self, world: World) -> None:
         """With `Expect: 100-continue` the first answer is the refusal, before any of the body."""
         async with raw_client(world) as client:
@@ -102,6 +116,8 @@ class TestNotRead:
         for target in ("/v1/orders", "/nowhere", "/livez"):
             async with raw_client(world) as client:
                 fields = (f"Host: {host_of(world)}", "Content-Encoding: gzip", f"Content-Length: {len(bomb)}")
-                refused(await client.ask(request("POST", target, *fields), bomb), 415, CODE)
-                await client.closed()
+                # Where the body has come whole, only the client ends the connection.
+                head = request("POST", target, *fields, "Connection: close")
+                refused(await client.ask(head, bomb), 415, CODE)
+                assert await client.closed() == b""
         assert time.process_time() - began < 0.5

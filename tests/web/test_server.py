@@ -123,7 +123,7 @@ class TestBodies:
         try:
             writer.write(head + b"".join(pieces))
             await writer.drain()
-            return await asyncio.wait_for(reader.read(65_536), 10)
+            return await asyncio.wait_for(reader.read(), 60)
         finally:
             writer.close()
             await writer.wait_closed()
