@@ -44,10 +44,9 @@ class GroupPlacement:
 
     def _local(self, task: StreamTask, *, stale: bool) -> Local:
         source, partition = task.stage.source, task.partition
-        stable_end = self._tasks.stable_end(source, partition)
-        behind = task.position < stable_end
-        lag = max(stable_end - task.next_offset, 1) if behind else 0
         held = self._tasks.held_back.look(source, partition)
+        behind = task.position < held.stable_end
+        lag = max(held.stable_end - task.next_offset, 1) if behind else 0
         unstable = held.unstable if held.is_lasting else 0
         halted = "" if task.halt is None else task.halt.code
         return Local(task.store, source, partition, task.next_offset - 1, lag, stale, unstable, halted)

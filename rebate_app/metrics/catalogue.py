@@ -87,6 +87,13 @@ BATCHES = Metric(
     ("stage",),
     known=by_stage,
 )
+BATCH_PAUSE = Metric(
+    "rebate_batch_pause_seconds",
+    "gauge",
+    "seconds",
+    "How long a partition gathers records between two small batches, since the worker's core is busy;"
+    " 0 while there is room.",
+)
 BATCH_SECONDS = Metric(
     "rebate_chunk_seconds",
     "histogram",
@@ -633,6 +640,7 @@ CATALOGUE: tuple[Metric, ...] = (
     HTTP_WAITS_REFUSED,
     RESTORE_REMAINING,
     LEASE,
+    BATCH_PAUSE,
     STORE_RECORDS,
     PARTITIONS,
     COMMIT_BEHIND,

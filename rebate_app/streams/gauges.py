@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rebate_app.metrics.catalogue import (
+    BATCH_PAUSE,
     COMMIT_BEHIND,
     HALTED,
     LAG,
@@ -45,6 +46,7 @@ def read_tasks(tasks: TaskManager) -> Iterator[Sample]:
         yield Sample(PARTITIONS, labels, count)
     for name, count in records.items():
         yield Sample(STORE_RECORDS, (name,), count)
+    yield Sample(BATCH_PAUSE, (), tasks.pacer.pause_seconds)
     yield Sample(LEASE, (), tasks.lease_remaining_seconds())
 
 

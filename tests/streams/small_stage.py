@@ -23,6 +23,7 @@ from rebate_app.streams.state.build import Build
 from rebate_app.streams.state.store import MemoryStore, Store
 from rebate_app.streams.task.batch import RecordBatch
 from rebate_app.streams.task.owner_notes import OwnerNotes
+from rebate_app.streams.task.pacing import BatchPacer
 from rebate_app.streams.task.source_check import LogIdentity
 from rebate_app.streams.task.stage import Record
 from rebate_app.streams.task.task import StreamTask
@@ -114,6 +115,7 @@ class Owner:
         self.client_options: Mapping[str, Any] = {"bootstrap_servers": broker}
         self.metrics = MetricsRegistry()
         self.compute_lock = asyncio.Lock()
+        self.pacer = BatchPacer()
         self.stream = StreamTask(stage, 0, MemoryStore(), self, notes)
         self.ended: asyncio.Future[StreamsError] = asyncio.get_running_loop().create_future()
         self.leased = True

@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 
 from rebate_app.streams.faust import batch_fetcher as module
-from rebate_app.streams.faust.batch_fetcher import BATCH_RECORDS_READ_MAX, BatchFetcher
+from rebate_app.streams.faust.batch_fetcher import (
+    BATCH_RECORDS_READ_MAX,
+    BUSY,
+    QUICK,
+    BatchFetcher,
+)
 from rebate_app.streams.kafka.aiokafka_clients import AIOKafkaProducer
 from rebate_app.streams.kafka.clients import PatientAdmin, started
 from rebate_app.streams.task.batch import RecordBatch
@@ -206,6 +214,25 @@ class TestFailure:
             fetcher.seek(topic, 0, 1_000)
             with pytest.raises(OffsetOutOfRangeError):
                 await read(fetcher, 1)
+
+    async def test_a_busy_worker_asks_for_much_at_once(self, kafka: str, topic_prefix: str) -> None:
+        """Fetches are fewer and larger then; what is little comes all the same, when the wait is over."""
+        asked: list[tuple[int, int]] = []
+        plain = Fetcher._proc_fetch_request
+
+        async def noting(fetcher: Fetcher, assignment: object, node: int, request: Any) -> object:
+            asked.append((request._max_wait_ms, request._min_bytes))
+            return await plain(fetcher, assignment, node, request)
+
+        async with reading(kafka, f"{topic_prefix}busy", (3,)) as fetcher:
+            with patch.object(Fetcher, "_proc_fetch_request", noting):
+                for busy, wanted in ((True, BUSY), (False, QUICK)):
+                    fetcher._is_busy = lambda busy=busy: busy  # type: ignore[misc]
+                    await fetcher.fetch(WAIT_SECONDS, lambda: True)  # whatever was under way is over
+                    asked.clear()
+                    fetcher.seek(f"{topic_prefix}busy", 0, 0)
+                    assert sum(len(batch.records) for batch in await read(fetcher, 3)) == 3
+                    assert wanted in asked
 
     async def test_once_stopped_it_says_so(self, kafka: str, topic_prefix: str) -> None:
         """So Faust's loop ends; before the start as well."""

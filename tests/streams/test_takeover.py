@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import chain
 from unittest.mock import patch
 
@@ -276,27 +277,74 @@ class TestMove:
         run(work)
 
 
+class PackedKeys:
+    """Stands for a store's `Packing`, and notes who takes which step with which keys."""
+
+    def __init__(self, keys: Iterable[bytes], steps: list[tuple[str, int, list[bytes]]]) -> None:
+        self._keys = list(keys)
+        self._steps = steps
+        self._note("begins")
+
+    def _note(self, step: str) -> None:
+        self._steps.append((step, threading.get_ident(), self._keys))
+
+    def run(self) -> None:
+        """Note it."""
+        self._note("runs")
+
+    def finish(self) -> None:
+        """Note it."""
+        self._note("ends")
+
+
 class TestRest:
     """What becomes of records that have left the cache."""
 
-    def test_the_store_knows_once_the_batch_is_committed(self, kafka: str, topic_prefix: str) -> None:
-        """All of them, in slices, after the batch that made them leave."""
+    def test_the_store_packs_them_once_the_batch_is_committed(self, kafka: str, topic_prefix: str) -> None:
+        """All of them, in steps that take turns with the loop, and only the packing in another thread."""
 
         async def work() -> None:
             stage = SmallStage(topic_prefix)
             await stage.create(kafka)
             owner = Owner(kafka, stage)
             left = [b"%d" % number for number in range(2_500)]
-            rested: list[list[bytes]] = []
+            steps: list[tuple[str, int, list[bytes]]] = []
             with (
                 patch.object(RecordCache, "keep", lambda *_: left),
-                patch.object(MemoryStore, "rest", lambda _, keys: rested.append(list(keys))),
+                patch.object(MemoryStore, "packing", lambda _, keys: PackedKeys(keys, steps)),
             ):
                 async with owners(owner):
                     await owner.own()
                     await owner.take(stage.batch(0, b"1"))
-            assert [len(each) for each in rested] == [1_000, 1_000, 500]
-            assert sorted(chain.from_iterable(rested)) == sorted(left)
+            assert [step for step, *_ in steps] == ["begins", "runs", "ends"] * 3
+            assert [len(keys) for _, _, keys in steps[::3]] == [1_000, 1_000, 500]
+            assert sorted(chain.from_iterable(keys for _, _, keys in steps[::3])) == sorted(left)
+            ours = threading.get_ident()
+            assert all((thread == ours) is (step != "runs") for step, thread, _ in steps)
+
+        run(work)
+
+
+class TestGather:
+    """A busy worker makes fewer and larger batches."""
+
+    def test_what_arrives_in_the_pause_is_one_batch(self, kafka: str, topic_prefix: str) -> None:
+        """Records are not committed one by one while the core is busy, and none is lost or doubled."""
+
+        async def work() -> None:
+            stage = SmallStage(topic_prefix)
+            await stage.create(kafka)
+            owner = Owner(kafka, stage)
+            async with owners(owner):
+                await owner.own()
+                await owner.take(stage.batch(0, b"1"))
+                owner.pacer.pause_seconds = 1.5
+                for number in range(1, 6):
+                    owner.stream.submit(stage.batch(number, b"%d" % number))
+                    for _ in range(5):
+                        await asyncio.sleep(0)  # so that it would begin, if it did not wait
+                assert await owner.stream.wait_idle(TAKEN_OVER_SECONDS_MAX)
+                assert (owner.total, owner.points.count("applied")) == (1 + 15, 2)
 
         run(work)
 

@@ -26,7 +26,11 @@ from .consumer_health import task_gone
 
 log = logging.getLogger(__name__)
 
-FETCH_MAX_WAIT_MS = 30  # Faust's 1,500 stalls busy partitions behind idle ones; 10 costs CPU
+#: For how long a fetch waits at the broker (ms) until there is how much (bytes). Faust's 1,500 ms stall busy
+#: partitions behind idle ones; 10 cost processor time.
+QUICK = 30, 1
+#: Each fetch costs a busy worker a quarter of a millisecond, however little comes.
+BUSY = 100, 1_048_576
 FETCH_BYTES_MAX = 1_048_576  # a partition; all of them are copied in one step of the event loop
 OUT_OF_RANGE_PAUSE_SECONDS = 1.0
 #: Of one batch, read in about a millisecond; then the event loop serves HTTP.
@@ -38,10 +42,14 @@ class BatchFetcher:
     """A consumer without a group: each assigned partition is read from where it was last sought.
 
     `sources`: topics whose lost positions are left to the watch of lost logs; elsewhere they are an error.
+    `is_busy`: whether fewer and larger fetches are wanted.
     """
 
-    def __init__(self, options: Mapping[str, Any], sources: Iterable[str]) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], sources: Iterable[str], is_busy: Callable[[], bool] = lambda: False
+    ) -> None:
         self._options = options
+        self._is_busy = is_busy
         self._sources = frozenset(sources)
         self._consumer: AIOKafkaConsumer | None = None
         self._out_of_range: set[TopicPartition] = set()
@@ -54,7 +62,7 @@ class BatchFetcher:
             auto_offset_reset="none",
             isolation_level="read_committed",
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
-            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            fetch_max_wait_ms=QUICK[0],
         )
         await consumer.start()
         self._consumer = consumer
@@ -121,6 +129,8 @@ class BatchFetcher:
         """
         consumer = self._started()
         fetcher = consumer._fetcher  # noqa: SLF001 - pinned aiokafka; its public getmany hides positions
+        wanted = BUSY if self._is_busy() else QUICK
+        fetcher._fetch_max_wait_ms, fetcher._fetch_min_bytes = wanted  # noqa: SLF001
         deadline = time.monotonic() + seconds_max
         while is_wanted():
             if consumer._closed or fetcher._closed:  # noqa: SLF001

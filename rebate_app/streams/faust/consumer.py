@@ -36,7 +36,7 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **options)
         tasks = self.app.tasks
         given = tasks.client_options | {"client_id": self.app.conf.broker_client_id}
-        self.fetcher = BatchFetcher(given, tasks.stages)
+        self.fetcher = BatchFetcher(given, tasks.stages, lambda: tasks.pacer.is_busy)
         self._waits_for_heartbeat = True  # once for each time that the lease lapses
 
     def _new_consumer_thread(self) -> BatchConsumerThread:

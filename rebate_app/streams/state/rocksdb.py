@@ -230,6 +230,9 @@ class RocksDBStore:
     def rest(self, keys: Iterable[bytes]) -> None:
         """Do nothing: RocksDB keeps what is used."""
 
+    def packing(self, keys: Iterable[bytes]) -> None:
+        """Return None: there is nothing to pack."""
+
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over all current records but the watermark."""
         try:

@@ -14,7 +14,7 @@ from msgspec.json import Decoder, encode
 from rebate_app.wire.unreadable import INT64_MAX, UnreadableValueError, decode_with, shortened
 
 from .key_order import KeyOrder
-from .packing import MAGIC, ValuePacker
+from .packing import MAGIC, Packing, ValuePacker
 
 WATERMARK_KEY = b"!"
 WATERMARK_FORMAT = 1
@@ -135,6 +135,10 @@ class Store(Listable, Protocol):
         """Take note that these records are not likely to be used soon; what they hold stays the same."""
         ...
 
+    def packing(self, keys: Iterable[bytes]) -> Packing | None:
+        """Return what is left to do for `rest`, in another thread; None when nothing is."""
+        ...
+
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over all records but the watermark, in no particular order.
 
@@ -215,6 +219,10 @@ class MemoryStore:
             value = records.get(key)
             if value is not None:
                 records[key] = pack(value)
+
+    def packing(self, keys: Iterable[bytes]) -> Packing | None:
+        """Return the records' values on their way to be packed, None when there is nothing to pack."""
+        return Packing(self._open(), self._packer, keys) or None
 
     def keys_after(self, prefix: bytes, after: bytes, limit: int) -> list[bytes]:
         """Return the first keys with this beginning that come after `after`, in byte order."""

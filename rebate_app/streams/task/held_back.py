@@ -27,6 +27,7 @@ class HeldBack(Struct, frozen=True):
 
     topic: str
     partition: int
+    stable_end: int
     unstable: int
     seconds: float
 
@@ -56,7 +57,7 @@ class HeldBackWatch:
         stable_end, position = tasks.stable_end(topic, partition), tasks.partitions[key].position
         clock = self._clocks.setdefault(key, StallDetector())
         seconds = clock.seconds(stable_end, has_work=unstable > 0 and position >= stable_end)
-        return HeldBack(topic, partition, unstable, seconds)
+        return HeldBack(topic, partition, stable_end, unstable, seconds)
 
     def look_at_all(self) -> list[HeldBack]:
         """Return the state of all owned partitions, and forget the others."""

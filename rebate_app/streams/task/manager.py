@@ -28,6 +28,7 @@ from .halt_watch import HaltWatch
 from .held_back import HeldBackWatch
 from .log_watch import LogWatch
 from .owner_notes import OwnerNotes
+from .pacing import BatchPacer
 from .ports import NoSideConsumer, SideConsumer
 from .source_check import LogIdentity
 from .stage import Stage
@@ -100,6 +101,7 @@ class TaskManager:
         self.stages = {stage.source: stage for stage in stages}
         self.partitions: dict[tuple[str, int], StreamTask] = {}
         self.compute_lock = asyncio.Lock()
+        self.pacer = BatchPacer()
         self.settled = False  # whether the last assignment is open and running
         self.side_consumer: SideConsumer = NoSideConsumer()
         self.owner_notes: dict[str, OwnerNotes] = {}  # by source; set before the worker starts

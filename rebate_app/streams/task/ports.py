@@ -12,6 +12,7 @@ from rebate_app.settings import Settings
 from ..errors import FencedError, StreamsError
 from ..kafka.resumptions import Resumption
 from .batch import RecordBatch
+from .pacing import BatchPacer
 from .source_check import LogIdentity
 
 
@@ -73,6 +74,7 @@ class TaskEnvironment(Protocol):
     client_options: Mapping[str, Any]
     metrics: MetricsRegistry
     compute_lock: asyncio.Lock  # held by the partition that computes
+    pacer: BatchPacer
 
     async def source_offsets(self, topic: str, partition: int) -> tuple[int, int, int | None]:
         """Return (log start, end, offset committed by the group or None)."""

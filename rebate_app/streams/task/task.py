@@ -60,7 +60,7 @@ TRANSITIONS: Mapping[str, frozenset[str]] = {
     CLOSED: frozenset({OPENING, CLOSED}),  # assigned again after a rebalance; stopped twice
 }
 
-RESTING_RECORDS_MAX = 1_000  # packed in one slice, in about a millisecond
+RESTING_RECORDS_MAX = 1_000  # looked at in one step of the loop, in less than a millisecond
 
 RETRYABLE = (KafkaError, OSError, LeaseLostError, ProducersExpiredError, StoreDamagedError)
 
@@ -104,6 +104,7 @@ class StreamTask:
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._batch_began = 0.0
         self._resumption: Resumption | None = None  # that was in force when the last batch began
         self._task: asyncio.Task[None] | None = None
         self._stall = StallDetector()
@@ -313,6 +314,7 @@ class StreamTask:
             try:
                 await self._write_own()
                 if self._buffer:
+                    await self._gather()
                     records, end, stable_end = self._buffer.take(self.position)
                     if records:
                         await self._commit(records)
@@ -337,6 +339,13 @@ class StreamTask:
         if not self._buffer:
             self._arrived.clear()
             self._idle.set()
+
+    async def _gather(self) -> None:
+        """Let more records arrive before the next batch, where the worker is busy."""
+        wait_seconds = self._environment.pacer.wait_seconds(self._batch_began, self._buffer.records)
+        if wait_seconds > 0:
+            await asyncio.sleep(wait_seconds)
+        self._batch_began = time.perf_counter()
 
     def _read_no_further(self, error: HaltError) -> None:
         """Halt before the record that was refused; the store goes on answering."""
@@ -411,11 +420,13 @@ class StreamTask:
         await self._rest()
 
     async def _rest(self) -> None:
-        """Tell the store which records have left the cache, in slices."""
+        """Have the store pack the records that have left the cache, in another thread."""
         while self._at_rest:
-            self.store.rest(self._at_rest[-RESTING_RECORDS_MAX:])
+            packing = self.store.packing(self._at_rest[-RESTING_RECORDS_MAX:])
             del self._at_rest[-RESTING_RECORDS_MAX:]
-            await asyncio.sleep(0)
+            if packing is not None:
+                await asyncio.to_thread(packing.run)
+                packing.finish()
 
     async def _commit_note(self) -> None:
         """Commit what the owner has to note, in a transaction of its own, before the next batch is folded."""

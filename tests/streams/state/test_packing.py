@@ -8,11 +8,13 @@ import tracemalloc
 from collections.abc import Callable
 
 import orjson
+import pytest
 import zstandard
 from msgspec.json import Encoder
 
+from rebate_app.streams.state import packing as packing_module
 from rebate_app.streams.state.packing import MAGIC, PACKED_FROM_BYTES, SAMPLES, ValuePacker, exact_copy
-from rebate_app.streams.state.store import MemoryStore
+from rebate_app.streams.state.store import MemoryStore, StoreClosedError
 
 SEED = 20_261_130
 encode = Encoder().encode
@@ -92,6 +94,57 @@ class TestMemoryStore:
         assert dict(store.items()) == records
         store.apply({b"line 000700": b"new", b"line 000701": None}, 2_001)
         assert (store.get(b"line 000700"), store.get(b"line 000701"), len(store)) == (b"new", None, 1_999)
+
+    def test_packing_in_steps_does_the_same(self) -> None:
+        """Prepared, packed and put back: each value is as `rest` would leave it."""
+        records = {b"line %06d" % number: value(number) for number in range(2_000)} | {b"small": b"s"}
+        at_once, in_steps = MemoryStore(), MemoryStore()
+        for store in (at_once, in_steps):
+            store.apply({**records}, 2_000)
+        at_once.rest(records)
+        packing = in_steps.packing([*records, b"line of nobody"])
+        assert packing is not None
+        packing.run()
+        packing.finish()
+        assert in_steps._open() == at_once._open()
+        assert in_steps.packing([b"small", b"line 001999", b"line of nobody"]) is None
+
+    def test_many_calls_pack_what_one_would(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the values are more than one call may take."""
+        monkeypatch.setattr(packing_module, "CALL_BYTES_MAX", 1_500)
+        self.test_packing_in_steps_does_the_same()
+
+    def test_what_changes_meanwhile_stays(self) -> None:
+        """A value that was written, deleted or packed since is not overwritten by the older one."""
+        store = MemoryStore()
+        records = {b"line %06d" % number: value(number) for number in range(200)}
+        store.apply({**records}, 200)
+        packing = store.packing(records)
+        assert packing is not None
+        packing.run()
+        newer = value(900)
+        store.apply({b"line 000100": newer, b"line 000101": None}, 201)
+        store.rest([b"line 000102"])
+        packing.finish()
+        del records[b"line 000101"]
+        assert dict(store.items()) == records | {b"line 000100": newer}
+
+    @pytest.mark.parametrize("end", [MemoryStore.clear, MemoryStore.close])
+    def test_a_store_that_ends_meanwhile_stays_empty(self, end: Callable[[MemoryStore], None]) -> None:
+        """Nothing of what was packed comes back."""
+        store = MemoryStore()
+        records = {b"line %06d" % number: value(number) for number in range(200)}
+        store.apply({**records}, 200)
+        packing = store.packing(records)
+        assert packing is not None
+        packing.run()
+        end(store)
+        packing.finish()
+        if end is MemoryStore.clear:
+            assert len(store) == 0
+        else:
+            with pytest.raises(StoreClosedError):
+                store.get(b"line 000100")
 
 
 def held(make: Callable[[object], bytes], records: list[dict[str, object]]) -> int:

@@ -1,0 +1,62 @@
+"""How long a partition waits between two small batches while the worker's core is busy.
+
+A transaction costs the worker about a millisecond and the broker more, however little is in it. A partition
+that commits as soon as it can makes hundreds of them a second, of a few records each: the lowest latency as
+long as the core has room, and no room for HTTP once it has none. So the busier the event loop's thread, the
+longer a partition gathers records before it begins the next batch; with many at hand it never waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+WINDOW_SECONDS = 0.1  # over which the load is measured
+BUSY, ROOM = 0.8, 0.65  # shares of a core: above the first the pause grows, below the second it shrinks
+PAUSE_MIN_SECONDS, PAUSE_MAX_SECONDS = 0.005, 0.2
+STEP = 2.0
+WINDOWS_MAX = 20  # of a pause without batches: by then nothing is left of the longest
+RECORDS_ENOUGH = 500  # the transaction's cost hardly counts beside theirs
+
+
+class BatchPacer:
+    """The pause of all partitions of a worker; used in the event loop's thread, whose load it measures."""
+
+    __slots__ = ("_at", "_clock", "_used", "_used_clock", "pause_seconds")
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.perf_counter,
+        used_clock: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._clock = clock
+        self._used_clock = used_clock
+        self._at, self._used = clock(), used_clock()
+        self.pause_seconds = 0.0  # from the beginning of a batch to that of the partition's next one
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether fewer and larger batches are wanted."""
+        return self.pause_seconds > 0
+
+    def wait_seconds(self, began_at: float, records: int) -> float:
+        """Return how long the next batch still waits.
+
+        `began_at`: reading of `clock` when the last one began; `records`: how many are at hand.
+        """
+        now = self._clock()
+        if now - self._at >= WINDOW_SECONDS:
+            self._adapt(now)
+        if records >= RECORDS_ENOUGH:
+            return 0.0
+        return max(0.0, began_at + self.pause_seconds - now)
+
+    def _adapt(self, now: float) -> None:
+        used = self._used_clock()
+        share, windows = (used - self._used) / (now - self._at), (now - self._at) / WINDOW_SECONDS
+        self._at, self._used = now, used
+        if share > BUSY:
+            self.pause_seconds = min(max(self.pause_seconds * STEP, PAUSE_MIN_SECONDS), PAUSE_MAX_SECONDS)
+        elif share < ROOM:
+            pause = self.pause_seconds / STEP ** min(windows, WINDOWS_MAX)
+            self.pause_seconds = pause if pause >= PAUSE_MIN_SECONDS else 0.0
