@@ -220,4 +220,6 @@ class HttpRunner(web.AppRunner):
         self._metrics = metrics
 
     async def _make_server(self) -> HttpServer:
+        # Faust's CORS library looks at each response and finds none of its own: ours are `auth.cors`.
+        self.app.on_response_prepare.clear()
         return HttpServer(await super()._make_server(), self._limits, self._hosts, self._metrics)
