@@ -12,6 +12,10 @@ TASK, PRODUCERS = "rebate_app/streams/task/task.py", "rebate_app/streams/transac
 RESTORE, MANAGER = "rebate_app/streams/state/restore.py", "rebate_app/streams/task/manager.py"
 CLIENTS, SUPERVISION = "rebate_app/streams/kafka/aiokafka_clients.py", "rebate_app/streams/supervision.py"
 GUARD, REROUTING = "rebate_app/streams/failures/guard.py", "rebate_app/streams/failures/rerouting.py"
+TRANSACTIONS, PACKING = (
+    "rebate_app/streams/transaction/transactional_producer.py",
+    "rebate_app/streams/state/packing.py",
+)
 TAKEOVER, RESTORING = "tests/streams/test_takeover.py", "tests/streams/state/test_restore.py"
 
 
@@ -207,5 +211,20 @@ MUTATIONS = (
         "copies of an app that began late hide what came before",
         (Change(REROUTING, "        if self._since:\n", "        if False:\n"),),
         "tests/audit/test_rerouting.py::test_records_that_the_version_before_has_folded",
+    ),
+    Mutation(
+        "the next transaction keeps the epoch",
+        (Change(TRANSACTIONS, "        self._pid_and_epoch = PidAndEpoch(producer_id, epoch)\n", ""),),
+        "tests/streams/test_transactional_producer.py::TestCommits",
+    ),
+    Mutation(
+        "a fence whose code aiokafka does not know is an unknown outcome",
+        (Change(TRANSACTIONS, "if code == FENCED_CODE else code", "if code < 0 else code"),),
+        "tests/streams/test_transactional_producer.py::TestAnswers",
+    ),
+    Mutation(
+        "a packed value over a newer one",
+        (Change(PACKING, "if records.get(key) is value:", "if key in records:"),),
+        "tests/streams/state/test_packing.py::TestMemoryStore",
     ),
 )

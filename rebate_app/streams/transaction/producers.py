@@ -25,10 +25,11 @@ from aiokafka.structs import RecordMetadata
 from rebate_app.wire.stages import STATE_BYTES_MAX
 
 from ..errors import FencedError, ProducersExpiredError
-from ..kafka.aiokafka_clients import AIOKafkaProducer, translated
+from ..kafka.aiokafka_clients import translated
 from ..kafka.clients import discard
 from .batches import changelog_batches, outgoing_batches
 from .collector import OutgoingRecord
+from .transactional_producer import TransactionalProducer
 
 IN_TURN = 2
 FENCE_SECONDS_MAX = 10.0
@@ -58,7 +59,7 @@ class PartitionProducers:
         self._options = dict(options)
         self._timeout_ms = int(transaction_timeout * 1_000)
         self._partitions = partitions
-        self._producers: list[AIOKafkaProducer] = []
+        self._producers: list[TransactionalProducer] = []
         self._next = 0
 
     async def fence(self, fault: FaultPoint = _no_fault) -> None:
@@ -70,7 +71,7 @@ class PartitionProducers:
         await self.close()
         self._producers = [self._new_producer(name) for name in self._ids]
 
-        async def initialise(producer: AIOKafkaProducer) -> None:
+        async def initialise(producer: TransactionalProducer) -> None:
             await producer.start()
             fault("initialised-one")
 
@@ -85,8 +86,8 @@ class PartitionProducers:
             await self.close()
             raise
 
-    def _new_producer(self, name: str) -> AIOKafkaProducer:
-        return AIOKafkaProducer(
+    def _new_producer(self, name: str) -> TransactionalProducer:
+        return TransactionalProducer(
             transactional_id=name,
             transaction_timeout_ms=self._timeout_ms,
             max_batch_size=BATCH_BYTES_MAX,
@@ -143,12 +144,12 @@ class PartitionProducers:
         await asyncio.gather(*(discard(producer) for producer in producers))
 
 
-async def _send(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> Sent:
+async def _send(producer: TransactionalProducer, batch: Any, topic: str, partition: int) -> Sent:
     sent: Sent = await producer.send_batch(batch, topic, partition=partition)
     return sent
 
 
-def _meaning(producer: AIOKafkaProducer, error: Exception, where: str) -> Exception | None:
+def _meaning(producer: TransactionalProducer, error: Exception, where: str) -> Exception | None:
     """Return what to raise in place of a commit's error, by what ended the producer; None for the same."""
     transaction = producer._txn_manager.wait_for_transaction_end()  # noqa: SLF001 - pinned aiokafka
     if transaction is not None:
