@@ -94,8 +94,8 @@ async def writing(broker: str, stage: SmallStage, version: int) -> AsyncIterator
         await writer.producers.close()
 
 
-async def _nothing(client: object, feature: str) -> int:
-    del client, feature
+async def _nothing(client: object, node_id: int, feature: str) -> int:
+    del client, node_id, feature
     return 0
 
 
@@ -291,8 +291,9 @@ class TestFinalizedLevel:
                 transactional_id="features", transaction_timeout_ms=60_000, bootstrap_servers=kafka
             )
             async with started(producer):
-                assert await requests.finalized_level(producer.client, FEATURE) == 2
-                assert await requests.finalized_level(producer.client, "no.such.feature") == 0
+                node = producer.client.get_random_node()
+                assert await requests.finalized_level(producer.client, node, FEATURE) == 2
+                assert await requests.finalized_level(producer.client, node, "no.such.feature") == 0
                 assert producer.transaction_version == 2
 
         run(work)
@@ -302,24 +303,18 @@ class TestFinalizedLevel:
         """Nothing finalised, or a broker that knows of no features."""
 
         class Client:
-            def get_random_node(self) -> int:
-                return 1
-
             async def send(self, node: int, request: object) -> Any:
                 del node, request
                 return requests.ApiVersionsResponse_v3(0, [], 0, tags)
 
-        assert asyncio.run(requests.finalized_level(Client(), FEATURE)) == 0
+        assert asyncio.run(requests.finalized_level(Client(), 1, FEATURE)) == 0
 
     def test_a_broker_that_does_not_know_the_request_has_none(self) -> None:
         """One before 2.4: aiokafka finds no version that both know."""
 
         class Client:
-            def get_random_node(self) -> int:
-                return 1
-
             async def send(self, node: int, request: requests.ApiVersionsRequest) -> Any:
                 del node
                 return request.prepare({18: (0, 2)})
 
-        assert asyncio.run(requests.finalized_level(Client(), FEATURE)) == 0
+        assert asyncio.run(requests.finalized_level(Client(), 1, FEATURE)) == 0

@@ -205,13 +205,13 @@ class ApiVersionsRequest(Request[ApiVersionsRequest_v3]):
         return request_struct_class(CLIENT_NAME, CLIENT_VERSION, NO_TAGS)
 
 
-async def finalized_level(client: Any, feature: str) -> int:
-    """Ask a broker at which level the cluster has finalised a feature; 0 where it has not, or knows none.
+async def finalized_level(client: Any, node_id: int, feature: str) -> int:
+    """Ask a node at which level the cluster has finalised a feature; 0 where it has not, or knows none.
 
     `client`: an AIOKafkaClient that has started. KafkaError: no answer.
     """
     try:
-        response = await client.send(client.get_random_node(), ApiVersionsRequest())
+        response = await client.send(node_id, ApiVersionsRequest())
     except (IncompatibleBrokerVersion, NotImplementedError):  # aiokafka's for a broker before 2.4
         return 0
     encoded = response.tags.get(FINALIZED_FEATURES_TAG)

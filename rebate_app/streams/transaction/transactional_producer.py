@@ -66,10 +66,11 @@ class VersionedSender(Sender):
     async def start(self) -> None:
         """Initialise the producer's id, and find out which version the cluster has finalised."""
         await super().start()
-        level = await finalized_level(self.client, FEATURE)
-        self._txn_manager.version = min(max(level, 1), VERSION_2)
-        name = self._txn_manager.transactional_id
-        log.debug("%s uses transactions of version %d", name, self._txn_manager.version)
+        manager = self._txn_manager
+        coordinator = await self._find_coordinator(CoordinationType.TRANSACTION, manager.transactional_id)
+        level = await finalized_level(self.client, coordinator, FEATURE)
+        manager.version = min(max(level, 1), VERSION_2)
+        log.debug("%s uses transactions of version %d", manager.transactional_id, manager.version)
 
     async def _send_produce_req(self, node_id: int, batches: Mapping[TopicPartition, Any]) -> None:
         if self._txn_manager.version < VERSION_2:
