@@ -94,6 +94,12 @@ async def writing(broker: str, stage: SmallStage, version: int) -> AsyncIterator
         await writer.producers.close()
 
 
+async def all_committed(broker: str, stage: SmallStage, topic: str) -> list[Any]:
+    """Return what is committed; initialising the ids again waits until the last ends are on the logs."""
+    async with writing(broker, stage, 2):
+        return await committed_records(broker, topic)
+
+
 async def _nothing(client: object, node_id: int, feature: str) -> int:
     del client, node_id, feature
     return 0
@@ -116,7 +122,7 @@ class TestCommits:
                 assert [after - first for first, after in zip(before, writer.epochs, strict=True)] == [
                     raised
                 ] * 2
-                found = await committed_records(kafka, writer.stage.changelog)
+                found = await all_committed(kafka, stage, stage.changelog)
                 assert [record.value for record in found] == writer.values
 
         run(work)
@@ -138,7 +144,7 @@ class TestCommits:
                     sent, writer.stage.changelog, 0, {b"a": b"1", b"b": None}
                 )
                 assert last == 1
-                found = await committed_records(kafka, writer.stage.sends_to)
+                found = await all_committed(kafka, stage, stage.sends_to)
                 assert [(record.key, record.value) for record in found] == [
                     (each.key, each.value) for each in sent
                 ]
@@ -164,7 +170,7 @@ class TestFence:
                     with pytest.raises(FencedError):
                         await older_writer.commit(b"too late")
                     await newer_writer.commit(b"newer")
-            found = await committed_records(kafka, stage.changelog)
+            found = await all_committed(kafka, stage, stage.changelog)
             assert [record.key for record in found[:-1]] == [b"%d" % number for number in range(TRANSACTIONS)]
             assert found[-1].value == b"newer"
 
@@ -184,7 +190,7 @@ class TestFence:
                         with pytest.raises(FencedError):
                             await older_writer.commit(b"too late")
                     await newer_writer.commit(b"newer")
-                    found = await committed_records(kafka, newer_writer.stage.changelog)
+                    found = await all_committed(kafka, stage, stage.changelog)
                     assert b"too late" not in [record.value for record in found]
                     assert found[-1].value == b"newer"
 
@@ -204,7 +210,7 @@ class TestFence:
                 delayed._sequence_numbers[TopicPartition(writer.stage.changelog, 0)] = 1
                 with pytest.raises(FencedError):
                     await writer.commit(b"delayed")
-                found = await committed_records(kafka, writer.stage.changelog)
+                found = await all_committed(kafka, stage, stage.changelog)
                 assert [record.value for record in found] == [b"1", b"2"]
 
         run(work)
@@ -237,7 +243,7 @@ class TestAnswers:
                     await writer.commit(b"1")
                 await writer.commit(b"2")
                 assert len(refused) == 1
-                found = await committed_records(kafka, writer.stage.changelog)
+                found = await all_committed(kafka, stage, stage.changelog)
                 assert [record.value for record in found] == [b"1", b"2"]
 
         run(work)
