@@ -93,7 +93,9 @@ class TestBatchPacer:
         """The pause of a busy hour says nothing about the next one."""
         pacer = core.pacer()
         windows(core, pacer, 20, 0.95)
+        assert pacer.is_busy
         core.passes(3_600, 0.01)
+        assert not pacer.is_busy  # so that the first fetch does not wait for more, either
         assert pacer.wait_seconds(core.now, 1) == 0.0
 
     def test_a_moment_is_no_measurement(self, core: Core) -> None:

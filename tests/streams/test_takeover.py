@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import chain
@@ -21,11 +22,13 @@ from rebate_app.streams.errors import FencedError
 from rebate_app.streams.state.cache import RecordCache
 from rebate_app.streams.state.store import WATERMARK_KEY, MemoryStore, encode_watermark
 from rebate_app.streams.state.store import Watermark as Mark
+from rebate_app.streams.task.pacing import BUSY, ROOM, BatchPacer
 from rebate_app.streams.transaction.producers import IN_TURN, PartitionProducers
 from tests.streams.small_stage import Owner, SmallStage, committed_records, owners
 
 TAKEN_OVER_SECONDS_MAX = 45.0  # less than an open transaction lasts (REBATE_TRANSACTION_TIMEOUT)
 WHOLE_SECONDS_MAX = 240.0
+HELD_SHARE = (BUSY + ROOM) / 2  # of a core: the pause neither grows nor shrinks
 SOON_S = 0.6  # far more than a commit takes
 
 
@@ -338,7 +341,8 @@ class TestGather:
             async with owners(owner):
                 await owner.own()
                 await owner.take(stage.batch(0, b"1"))
-                owner.pacer.pause_seconds = 1.5
+                owner.pacer = BatchPacer(time.perf_counter, lambda: time.perf_counter() * HELD_SHARE)
+                owner.pacer._pause_seconds = 1.5
                 for number in range(1, 6):
                     owner.stream.submit(stage.batch(number, b"%d" % number))
                     for _ in range(5):

@@ -248,6 +248,31 @@ class TestAnswers:
 
         run(work)
 
+    def test_an_end_whose_answer_is_lost_is_asked_for_again(self, kafka: str, topic_prefix: str) -> None:
+        """Under the old epoch, which the coordinator knows as a repetition: committed once, not fenced."""
+
+        async def work() -> None:
+            stage = await topics_of(kafka, topic_prefix)
+            async with writing(kafka, stage, 2) as writer:
+                plain = EndHandler.handle_response
+                lost: list[Any] = []
+
+                def first_is_lost(handler: EndHandler, response: Any) -> float | None:
+                    if lost:
+                        return plain(handler, response)
+                    lost.append(response)
+                    return 0.0
+
+                with patch.object(EndHandler, "handle_response", first_is_lost):
+                    await writer.commit(b"1")
+                for value in (b"2", b"3"):  # the same producer's turn again
+                    await writer.commit(value)
+                assert len(lost) == 1
+                found = await all_committed(kafka, stage, stage.changelog)
+                assert [record.value for record in found] == [b"1", b"2", b"3"]
+
+        run(work)
+
     @pytest.mark.asyncio
     async def test_both_codes_of_a_fence_are_one(self) -> None:
         """PRODUCER_FENCED, which aiokafka does not know, is no unknown outcome."""
@@ -300,7 +325,7 @@ class TestFinalizedLevel:
                 node = producer.client.get_random_node()
                 assert await requests.finalized_level(producer.client, node, FEATURE) == 2
                 assert await requests.finalized_level(producer.client, node, "no.such.feature") == 0
-                assert producer.transaction_version == 2
+                assert producer._txn_manager.version == 2
 
         run(work)
 

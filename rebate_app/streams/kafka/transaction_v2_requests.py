@@ -86,7 +86,7 @@ class ProduceRequest_v12(RequestStruct):  # noqa: N801
     SCHEMA = Schema(("encoded", TaggedFields))
 
     def encode(self) -> bytes:
-        """Return the request, which `ProduceRequest` has encoded: a Schema takes three times as long."""
+        """Return the request, which `ProduceRequest` has encoded: a Schema takes 2.5 times as long."""
         encoded: bytes = self.encoded
         return encoded
 
@@ -110,7 +110,7 @@ class ProduceRequest(Request[ProduceRequest_v12]):
     def build(self, request_struct_class: type[ProduceRequest_v12]) -> ProduceRequest_v12:
         """Return the request of that version."""
         topics = self._topics
-        parts = [
+        parts: list[bytes | bytearray | memoryview] = [
             _TEXT.encode(self._transactional_id),
             Int16.encode(ALL_REPLICAS),
             Int32.encode(self._timeout_ms),
@@ -119,7 +119,7 @@ class ProduceRequest(Request[ProduceRequest_v12]):
         for topic, partitions in topics.items():
             parts += (_TEXT.encode(topic), _length(len(partitions) + 1))
             for number, records in partitions:
-                parts += (Int32.encode(number), _length(len(records) + 1), bytes(records), NO_TAGS_ENCODED)
+                parts += (Int32.encode(number), _length(len(records) + 1), records, NO_TAGS_ENCODED)
             parts.append(NO_TAGS_ENCODED)
         parts.append(NO_TAGS_ENCODED)
         return request_struct_class(b"".join(parts))

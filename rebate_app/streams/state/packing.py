@@ -33,22 +33,12 @@ def exact_copy(value: bytes) -> bytes:
 class ValuePacker:
     """Packs values of one store; the first SAMPLES of them become the dictionary, and stay as they are."""
 
-    __slots__ = ("_compress", "_decompress", "_samples", "compress_many")
+    __slots__ = ("_decompress", "_samples", "compress_many")
 
     def __init__(self) -> None:
         self._samples: list[bytes] = []
-        self._compress = ZstdCompressor(level=LEVEL).compress
         self.compress_many = ZstdCompressor(level=LEVEL).multi_compress_to_buffer
         self._decompress = ZstdDecompressor().decompress
-
-    def pack(self, value: bytes) -> bytes:
-        """Return a shorter form of the value, or the value itself, in as much memory as it needs."""
-        if value.startswith(MAGIC):
-            return value
-        if not self.takes(value):
-            return exact_copy(value)
-        packed = self._compress(value)
-        return exact_copy(packed if len(packed) < len(value) else value)
 
     def takes(self, value: bytes) -> bool:
         """Return whether the value may shrink; while samples are wanted it becomes one, and does not."""
@@ -73,11 +63,9 @@ class ValuePacker:
         content = b"".join(self._samples)
         dictionary = ZstdCompressionDict(content, dict_type=DICT_TYPE_RAWCONTENT)
         dictionary.precompute_compress(level=LEVEL)
-        own, other = (  # one for each thread
-            ZstdCompressor(level=LEVEL, dict_data=dictionary, write_checksum=False, write_dict_id=False)
-            for _ in range(2)
-        )
-        self._compress, self.compress_many = own.compress, other.multi_compress_to_buffer
+        self.compress_many = ZstdCompressor(
+            level=LEVEL, dict_data=dictionary, write_checksum=False, write_dict_id=False
+        ).multi_compress_to_buffer
         self._decompress = ZstdDecompressor(dict_data=dictionary).decompress
 
 
@@ -109,7 +97,7 @@ class Packing:
         return bool(self._keys)
 
     def run(self) -> None:
-        """Pack the values; it touches neither store nor packer."""
+        """Pack the values; it touches neither store nor packer, and each call has a context of its own."""
         start = size = 0
         for number, value in enumerate(self._values, 1):
             size += len(value)

@@ -214,11 +214,10 @@ class MemoryStore:
 
     def rest(self, keys: Iterable[bytes]) -> None:
         """Pack these records' values."""
-        records, pack = self._open(), self._packer.pack
-        for key in keys:
-            value = records.get(key)
-            if value is not None:
-                records[key] = pack(value)
+        packing = self.packing(keys)
+        if packing is not None:
+            packing.run()
+            packing.finish()
 
     def packing(self, keys: Iterable[bytes]) -> Packing | None:
         """Return the records' values on their way to be packed, None when there is nothing to pack."""

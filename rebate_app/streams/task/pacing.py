@@ -15,14 +15,18 @@ WINDOW_SECONDS = 0.1  # over which the load is measured
 BUSY, ROOM = 0.8, 0.65  # shares of a core: above the first the pause grows, below the second it shrinks
 PAUSE_MIN_SECONDS, PAUSE_MAX_SECONDS = 0.005, 0.2
 STEP = 2.0
-WINDOWS_MAX = 20  # of a pause without batches: by then nothing is left of the longest
+WINDOWS_MAX = 20  # without a look: by then nothing is left of the longest pause
 RECORDS_ENOUGH = 500  # the transaction's cost hardly counts beside theirs
 
 
 class BatchPacer:
-    """The pause of all partitions of a worker; used in the event loop's thread, whose load it measures."""
+    """The pause of all partitions of a worker; used in the event loop's thread, whose load it measures.
 
-    __slots__ = ("_at", "_clock", "_used", "_used_clock", "pause_seconds")
+    Each look at it takes the load up to now into account, so that nothing waits for the sake of a busy time
+    that is over.
+    """
+
+    __slots__ = ("_at", "_clock", "_pause_seconds", "_used", "_used_clock")
 
     def __init__(
         self,
@@ -32,7 +36,15 @@ class BatchPacer:
         self._clock = clock
         self._used_clock = used_clock
         self._at, self._used = clock(), used_clock()
-        self.pause_seconds = 0.0  # from the beginning of a batch to that of the partition's next one
+        self._pause_seconds = 0.0
+
+    @property
+    def pause_seconds(self) -> float:
+        """Return how long it is from the beginning of a batch to that of the partition's next one."""
+        now = self._clock()
+        if now - self._at >= WINDOW_SECONDS:
+            self._adapt(now)
+        return self._pause_seconds
 
     @property
     def is_busy(self) -> bool:
@@ -44,19 +56,17 @@ class BatchPacer:
 
         `began_at`: reading of `clock` when the last one began; `records`: how many are at hand.
         """
-        now = self._clock()
-        if now - self._at >= WINDOW_SECONDS:
-            self._adapt(now)
+        pause_seconds = self.pause_seconds
         if records >= RECORDS_ENOUGH:
             return 0.0
-        return max(0.0, began_at + self.pause_seconds - now)
+        return max(0.0, began_at + pause_seconds - self._clock())
 
     def _adapt(self, now: float) -> None:
         used = self._used_clock()
         share, windows = (used - self._used) / (now - self._at), (now - self._at) / WINDOW_SECONDS
         self._at, self._used = now, used
         if share > BUSY:
-            self.pause_seconds = min(max(self.pause_seconds * STEP, PAUSE_MIN_SECONDS), PAUSE_MAX_SECONDS)
+            self._pause_seconds = min(max(self._pause_seconds * STEP, PAUSE_MIN_SECONDS), PAUSE_MAX_SECONDS)
         elif share < ROOM:
-            pause = self.pause_seconds / STEP ** min(windows, WINDOWS_MAX)
-            self.pause_seconds = pause if pause >= PAUSE_MIN_SECONDS else 0.0
+            pause = self._pause_seconds / STEP ** min(windows, WINDOWS_MAX)
+            self._pause_seconds = pause if pause >= PAUSE_MIN_SECONDS else 0.0

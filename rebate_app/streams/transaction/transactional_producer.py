@@ -156,8 +156,3 @@ class TransactionalProducer(AIOKafkaProducer):
             message_accumulator=self._message_accumulator,
             request_timeout_ms=self._request_timeout_ms,
         )
-
-    @property
-    def transaction_version(self) -> int:
-        """Return 1 or 2; before it has started, 1."""
-        return self._txn_manager.version

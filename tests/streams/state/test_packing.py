@@ -13,7 +13,14 @@ import zstandard
 from msgspec.json import Encoder
 
 from rebate_app.streams.state import packing as packing_module
-from rebate_app.streams.state.packing import MAGIC, PACKED_FROM_BYTES, SAMPLES, ValuePacker, exact_copy
+from rebate_app.streams.state.packing import (
+    MAGIC,
+    PACKED_FROM_BYTES,
+    SAMPLES,
+    Packing,
+    ValuePacker,
+    exact_copy,
+)
 from rebate_app.streams.state.store import MemoryStore, StoreClosedError
 
 SEED = 20_261_130
@@ -40,7 +47,7 @@ class TestValuePacker:
         """The first are the dictionary and stay; all others are packed, and unpacked to the byte."""
         packer = ValuePacker()
         values = [value(number) for number in range(500)]
-        packed = [packer.pack(each) for each in values]
+        packed = packed_by(packer, values)
         assert packed[:SAMPLES] == values[:SAMPLES]
         later = list(zip(values, packed, strict=True))[SAMPLES:]
         assert all(each.startswith(MAGIC) and packer.unpack(each) == before for before, each in later)
@@ -49,19 +56,18 @@ class TestValuePacker:
     def test_what_does_not_shrink_stays(self) -> None:
         """Small values, and those that are as good as random."""
         packer = ValuePacker()
-        for number in range(SAMPLES):
-            packer.pack(value(number))
+        packed_by(packer, [value(number) for number in range(SAMPLES)])
         small = value(1)[: PACKED_FROM_BYTES - 1]
         noise = random.Random(SEED).randbytes(1_000)
-        assert (packer.pack(small), packer.pack(noise)) == (small, noise)
+        assert packed_by(packer, [small, noise]) == [small, noise]
 
     def test_what_begins_like_a_packed_value_is_left_alone(self) -> None:
         """It is neither packed nor, unless it is a whole frame, unpacked."""
         packer = ValuePacker()
         alike = MAGIC + b"x" * 1_000
-        assert (packer.pack(alike), packer.unpack(alike)) == (alike, alike)
+        assert (packed_by(packer, [alike]), packer.unpack(alike)) == ([alike], alike)
         foreign = zstandard.compress(value(1), 3)
-        assert packer.pack(foreign) == foreign
+        assert packed_by(packer, [foreign]) == [foreign]
 
 
 class TestExactCopy:
@@ -116,12 +122,7 @@ class TestMemoryStore:
 
     def test_what_changes_meanwhile_stays(self) -> None:
         """A value that was written, deleted or packed since is not overwritten by the older one."""
-        store = MemoryStore()
-        records = {b"line %06d" % number: value(number) for number in range(200)}
-        store.apply({**records}, 200)
-        packing = store.packing(records)
-        assert packing is not None
-        packing.run()
+        store, records, packing = packed_meanwhile()
         newer = value(900)
         store.apply({b"line 000100": newer, b"line 000101": None}, 201)
         store.rest([b"line 000102"])
@@ -132,12 +133,7 @@ class TestMemoryStore:
     @pytest.mark.parametrize("end", [MemoryStore.clear, MemoryStore.close])
     def test_a_store_that_ends_meanwhile_stays_empty(self, end: Callable[[MemoryStore], None]) -> None:
         """Nothing of what was packed comes back."""
-        store = MemoryStore()
-        records = {b"line %06d" % number: value(number) for number in range(200)}
-        store.apply({**records}, 200)
-        packing = store.packing(records)
-        assert packing is not None
-        packing.run()
+        store, _, packing = packed_meanwhile()
         end(store)
         packing.finish()
         if end is MemoryStore.clear:
@@ -145,6 +141,27 @@ class TestMemoryStore:
         else:
             with pytest.raises(StoreClosedError):
                 store.get(b"line 000100")
+
+
+def packed_by(packer: ValuePacker, values: list[bytes]) -> list[bytes]:
+    """Return what becomes of the values."""
+    records = {b"%d" % number: each for number, each in enumerate(values)}
+    packing = Packing(records, packer, [*records])
+    if packing:
+        packing.run()
+        packing.finish()
+    return list(records.values())
+
+
+def packed_meanwhile() -> tuple[MemoryStore, dict[bytes, bytes], Packing]:
+    """Return a store, its records, and their values packed and not yet put back."""
+    store = MemoryStore()
+    records = {b"line %06d" % number: value(number) for number in range(200)}
+    store.apply({**records}, 200)
+    packing = store.packing(records)
+    assert packing is not None
+    packing.run()
+    return store, records, packing
 
 
 def held(make: Callable[[object], bytes], records: list[dict[str, object]]) -> int:
