@@ -82,6 +82,14 @@ class TestBatchPacer:
         core.passes(PAUSE_MAX_SECONDS, 0.95)
         assert pacer.wait_seconds(began_at, 1) == 0.0
 
+    def test_a_busy_moment_delays_no_fetch(self, core: Core) -> None:
+        """Fetches wait a tenth of a second then, which is worth it only where the core stays busy."""
+        pacer = core.pacer()
+        assert windows(core, pacer, 3, 0.95)[-1] > 0
+        assert not pacer.is_busy
+        windows(core, pacer, 1, 0.95)
+        assert pacer.is_busy
+
     def test_many_records_do_not_wait(self, core: Core) -> None:
         """A backlog loses nothing by it, however busy the core is."""
         pacer = core.pacer()

@@ -15,6 +15,7 @@ WINDOW_SECONDS = 0.1  # over which the load is measured
 BUSY, ROOM = 0.8, 0.65  # shares of a core: above the first the pause grows, below the second it shrinks
 PAUSE_MIN_SECONDS, PAUSE_MAX_SECONDS = 0.005, 0.2
 STEP = 2.0
+BUSY_FROM_SECONDS = 0.04  # of pause: for some tenths of a second, and not for a moment
 WINDOWS_MAX = 20  # without a look: by then nothing is left of the longest pause
 RECORDS_ENOUGH = 500  # the transaction's cost hardly counts beside theirs
 
@@ -48,8 +49,8 @@ class BatchPacer:
 
     @property
     def is_busy(self) -> bool:
-        """Whether fewer and larger batches are wanted."""
-        return self.pause_seconds > 0
+        """Whether fewer and larger fetches are wanted, which wait longer than a short pause."""
+        return self.pause_seconds >= BUSY_FROM_SECONDS
 
     def wait_seconds(self, began_at: float, records: int) -> float:
         """Return how long the next batch still waits.
