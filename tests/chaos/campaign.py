@@ -107,7 +107,7 @@ class Campaign:
 
     def _freeze(self) -> bool:
         worker = self._victim()
-        worker.signal(19)  # SIGSTOP
+        worker.freeze()
         self._wait(*FROZEN_S)
         worker.signal(18)  # SIGCONT
         return True

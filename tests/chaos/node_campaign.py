@@ -13,6 +13,7 @@ from rebate_app.broker import LocalCluster
 from tests.chaos.checking import check_everything
 from tests.chaos.importing import Importing
 from tests.oracle import make_feed, shuffle_with_repeats
+from tests.rig.freezing import freeze
 from tests.rig.supervisor import Supervisor
 from tests.rig.system import System
 from tests.rig.waiting import wait_for
@@ -74,7 +75,7 @@ class NodeCampaign:
         pid, restarts = self._cluster.pid(node), self._supervisor.restarts
         assert pid is not None, f"node {node} runs"
         thaw_at = time.monotonic() + seconds
-        os.kill(pid, signal.SIGSTOP)
+        freeze(pid)
         try:
             self._pause.wait(self._rng.uniform(0, seconds / 2))
             self._harm_worker(besides)
@@ -104,7 +105,7 @@ class NodeCampaign:
             self._supervisor.kill(number)
         elif how == "freeze":
             worker = self._supervisor.workers[number]
-            worker.signal(signal.SIGSTOP)
+            worker.freeze()
             try:
                 self._pause.wait(self._rng.uniform(*WORKER_FROZEN_S))
             finally:

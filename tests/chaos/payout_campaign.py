@@ -194,7 +194,7 @@ class PayoutCampaign:
                 self._workers[number].kill()
                 self._workers[number] = self._system.start_worker(number)
             else:
-                self._workers[number].signal(19)  # SIGSTOP
+                self._workers[number].freeze()
                 self._frozen[number] = time.monotonic() + self._rng.uniform(*FROZEN_S)
         self._report(f"harm {self.harms.total()}: {harm}")
 

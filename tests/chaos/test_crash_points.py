@@ -17,6 +17,7 @@ from tests.chaos.conftest import FAST, FULL
 from tests.conftest import SEED
 from tests.oracle import make_feed, shuffle_with_repeats
 from tests.rig.faults import POINTS
+from tests.rig.freezing import is_frozen
 from tests.rig.system import System, Worker
 from tests.rig.waiting import wait_for
 
@@ -30,12 +31,6 @@ REPEATS = 3 if FULL else 1  # with each of two stores
 HIT_SECONDS_MAX = 60.0
 
 pytestmark = pytest.mark.chaos
-
-
-def stopped(worker: Worker) -> bool:
-    """Whether the process is frozen (state T in its status)."""
-    status = Path(f"/proc/{worker.process.pid}/status").read_text(encoding="utf-8")
-    return "State:\tT" in status
 
 
 class TestCrashPoints:
@@ -104,7 +99,7 @@ class TestCrashPoints:
         self, system: System, faulty: Worker, orders: list[dict[str, Any]], action: str
     ) -> None:
         def hit() -> bool:
-            return faulty.process.poll() is not None if action == "kill" else stopped(faulty)
+            return faulty.process.poll() is not None if action == "kill" else is_frozen(faulty.process.pid)
 
         size = max(1, len(orders) // 12)
         for start in range(0, len(orders), size):

@@ -21,6 +21,7 @@ from rebate_app.broker import LocalKafka
 from tests.chaos.checking import check_everything
 from tests.conftest import SEED
 from tests.oracle import make_feed, shuffle_with_repeats
+from tests.rig.freezing import is_frozen
 from tests.rig.supervisor import Supervisor
 from tests.rig.system import System
 from tests.rig.waiting import wait_for
@@ -37,11 +38,6 @@ GO_ON_SECONDS_MAX = 150.0
 SENT_SECONDS_MAX = 60.0
 
 pytestmark = pytest.mark.chaos
-
-
-def stopped(pid: int) -> bool:
-    """Whether a process is frozen (state T in its status)."""
-    return "State:\tT" in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("point", ["computed", "sent", "acknowledged", "commit-sent"])
@@ -70,7 +66,7 @@ def test_every_partition_goes_on(
         sending = threading.Thread(target=system.send_orders, args=[orders])
         sending.start()
         try:
-            wait_for(lambda: stopped(pid), HIT_SECONDS_MAX, f"the broker is frozen at {point}")
+            wait_for(lambda: is_frozen(pid), HIT_SECONDS_MAX, f"the broker is frozen at {point}")
             gate.unlink()
             seen = "begins again at the fence"
             wait_for(

@@ -78,7 +78,7 @@ def test_no_old_balance_is_shown_as_current(
         wait_for(lambda: owned(workers[0]) == owned(workers[1]) == 2, 60, "2 of 4 partitions each")
         for wake in range(WAKES):
             sleeper, other = rng.sample(workers, 2)
-            sleeper.signal(19)  # SIGSTOP
+            sleeper.freeze()
             system.send_orders(order(user, wake) for user in USERS)
             _wait_owned(60, (other, 4))
             system.wait_idle()

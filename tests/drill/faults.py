@@ -24,6 +24,7 @@ from msgspec import Struct
 from rebate_app.streams.kafka.clients import PatientAdmin, started
 from tests.drill.hanging import HANGING_ID
 from tests.drill.world import FAULTS, World
+from tests.rig.freezing import freeze
 from tests.rig.system import produce
 from tests.streams.failures.poison import order, raw
 
@@ -84,7 +85,7 @@ def _wrong_partitioner(world: World) -> None:
 
 
 def _freeze(world: World) -> None:
-    os.kill(world.worker_pid(VICTIM), signal.SIGSTOP)
+    freeze(world.worker_pid(VICTIM))
 
 
 def _thaw(world: World) -> None:

@@ -3,9 +3,10 @@
 `faust -A tests.rig.faults worker` is the real app with the engine's no-op hook replaced, so nothing of
 this is in the product. REBATE_TEST_FAULT is `point:count:action`: at the count-th time that the point
 is passed (after the gate file exists), `kill` is SIGKILL to itself, `freeze` SIGSTOP, `term` SIGTERM, and
-`freeze-broker` SIGSTOP to the process REBATE_TEST_FAULT_PID. `payout-…` are the crash points of payouts.
-`commit-sent` acts a moment later, when the request is on its way and not answered. REBATE_TEST_BUG names
-keys on whose records our folds raise, after having done everything.
+`freeze-broker` SIGSTOP to the process REBATE_TEST_FAULT_PID, which is frozen when the worker goes on: what
+follows the point finds it so. `payout-…` are the crash points of payouts. `commit-sent` acts on the worker
+itself a moment later, when the request is on its way and not answered. REBATE_TEST_BUG names keys on whose
+records our folds raise, after having done everything.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from msgspec.structs import replace
 
 from rebate_app.payouts.executor import CRASH_POINTS
 from rebate_app.streams.task.stage import Record
+from tests.rig.freezing import freeze
 
 POINTS = (
     "initialised-one",
@@ -72,7 +74,10 @@ class FaultHook:
                 asyncio.get_running_loop().call_later(delay, self._act)
 
     def _act(self) -> None:
-        os.kill(self._pid, self._signal)
+        if self._pid == os.getpid():
+            os.kill(self._pid, self._signal)
+        else:
+            freeze(self._pid)
 
 
 def hook_from(environment: dict[str, str]) -> FaultHook | None:

@@ -29,6 +29,7 @@ from rebate_app.streams.kafka.aiokafka_clients import AIOKafkaConsumer, AIOKafka
 from rebate_app.streams.kafka.clients import started
 from rebate_app.wire.topics import Topics
 from tests.answer_check import check_answer
+from tests.rig.freezing import freeze
 from tests.rig.waiting import PATIENCE, wait_for
 
 CHECKOUT = Path(__file__).parents[2]
@@ -124,6 +125,11 @@ class Worker:
         """Send a signal to it, if it still lives."""
         if self.process.poll() is None:
             self.process.send_signal(number)
+
+    def freeze(self) -> None:
+        """Freeze it, if it still lives, until SIGCONT; when this returns, nothing of it runs."""
+        if self.process.poll() is None:
+            freeze(self.process.pid)
 
     def kill(self) -> None:
         """Kill -9, and wait for its end."""
@@ -297,7 +303,7 @@ async def _read(broker: str, topic: str, within: float) -> list[Any]:
 @contextmanager
 def frozen(worker: Worker) -> Any:
     """Freeze the worker within the block."""
-    worker.signal(signal.SIGSTOP)
+    worker.freeze()
     try:
         yield
     finally:
