@@ -36,6 +36,7 @@ CHECKOUT = Path(__file__).parents[2]
 READY_SECONDS_MAX = 60.0
 IDLE_SECONDS_MAX = 120.0
 ASK_SECONDS_MAX = 30.0
+LOG_CHARACTERS_SHOWN = 6_000
 
 Document = dict[str, Any]
 
@@ -267,6 +268,14 @@ class System:
                 worker.process.wait(PATIENCE * 12)
             except subprocess.TimeoutExpired:
                 worker.kill()
+        if error is not None:
+            self._print_logs()
+
+    def _print_logs(self) -> None:
+        """Print how each worker ended: where a test failed elsewhere, its output is all that is left."""
+        for worker in self.workers:
+            last = worker.log_text()[-LOG_CHARACTERS_SHOWN:]
+            print(f"{worker.log} ended with {worker.process.poll()}:\n{last}", flush=True)
 
 
 def _unshown(done: int, note: str) -> None:
