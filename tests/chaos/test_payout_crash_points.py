@@ -15,8 +15,8 @@ import pytest
 
 from rebate_app.broker import LocalKafka
 from tests.chaos.conftest import FAST, FULL
-from tests.chaos.test_crash_points import stopped
 from tests.rig.faults import PAYOUT_POINTS
+from tests.rig.freezing import is_frozen
 from tests.rig.paying import AMOUNT, FEE, FUNDED, RULES, control, fund, send, settings, simulated, states
 from tests.rig.system import System, Worker, ask
 from tests.rig.waiting import wait_for
@@ -85,7 +85,7 @@ class TestCrashPoints:
 
     def _wait_until_hit(self, faulty: Worker, action: str) -> None:
         def hit() -> bool:
-            return faulty.process.poll() is not None if action == "kill" else stopped(faulty)
+            return faulty.process.poll() is not None if action == "kill" else is_frozen(faulty.process.pid)
 
         wait_for(hit, HIT_SECONDS_MAX, f"the crash point is passed, see {faulty.log}")
 
