@@ -123,10 +123,10 @@ class PayoutDesk:
         """Whether no payout is on its way and none will be: what a worker confirms of a closed channel."""
         return not self.is_open(channel) and not self._under_way.get(channel)
 
-    async def pause(self, channel: str, reason: str, attempt_at_us: int) -> None:
-        """Stop sending, unless somebody has opened the channel after that attempt."""
+    async def pause(self, channel: str, reason: str, known_since_us: int) -> None:
+        """Stop sending, unless somebody has opened the channel after that moment, and so knows the reason."""
         state = self.states.state(channel)
-        if state.state == OPEN and state.at * MILLISECOND_US <= attempt_at_us:
+        if state.state == OPEN and state.at * MILLISECOND_US <= known_since_us:
             await self._set(channel, ChannelState(PAUSED, WRITER, reason, now_ms()))
 
     async def close_contradicted(self, channel: str, at_us: int) -> None:

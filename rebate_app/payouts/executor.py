@@ -118,7 +118,10 @@ class PartitionExecutor:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def prompt(self, payout_no: str) -> bool:
-        """Query a payout soon, since its service has called back; return whether it is one of these."""
+        """Query a payout soon, since its service has called back; return whether it is one of these.
+
+        One that has ended and is not watched any more is looked for, and queried once.
+        """
         return self._watch_list.prompt(payout_no)
 
     async def settle(self) -> None:
@@ -131,6 +134,7 @@ class PartitionExecutor:
         if not self._note_authority():
             return
         self._watch_list.read_table()
+        self._watch_list.search()
         for channel in [name for name in self._waiting_for if self._context.desk.is_open(name)]:
             for place in self._waiting_for.pop(channel):
                 self._watch_list.wake(place)
@@ -245,9 +249,10 @@ class PartitionExecutor:
         await self._context.fault("attempt-written")
         folded = await self._folded(place, number, at_us)
         await self._context.fault("attempt-folded")
+        asked_us = self._context.clocks.now_us()
         answer = await self._send(place, folded, spec, at_us)
         await self._context.fault("answered")
-        await self._take_answer(place, spec, answer, is_query=False)
+        await self._take_answer(place, spec, answer, asked_us, is_query=False)
 
     async def _folded(self, place: Place, number: int, at_us: int) -> Withdrawal:
         """Return the withdrawal once this very attempt is its newest one; NotCalledError if it is not."""
@@ -291,17 +296,22 @@ class PartitionExecutor:
             return
         await self._context.desk.admit(spec)
         self._require_authority()
+        asked_us = self._context.clocks.now_us()
         answer = await spec.channel.query(_order_of(place, withdrawal, "", ""))
         await self._context.fault("asked")
-        if await self._take_answer(place, spec, answer, is_query=True):
+        if await self._take_answer(place, spec, answer, asked_us, is_query=True):
             now = self._accounts.withdrawal(*place)
             if now is not None and len(now.attempts) == len(withdrawal.attempts):
                 await self._attempt(place, now, sends_again=True)
 
     async def _take_answer(
-        self, place: Place, spec: ChannelSpec, answer: ChannelAnswer, *, is_query: bool
+        self, place: Place, spec: ChannelSpec, answer: ChannelAnswer, asked_us: int, *, is_query: bool
     ) -> bool:
-        """Write what an answer means; return whether the number is to be sent again."""
+        """Write what an answer means; return whether the number is to be sent again.
+
+        What is new pauses the channel unless somebody has opened it since `asked_us`; what a query only
+        repeats, unless somebody has opened it since the attempt and so knows of it.
+        """
         self._context.count(spec.name, "question" if is_query else "call", answer.outcome)
         withdrawal, clocks = self._accounts.withdrawal(*place), self._context.clocks
         newest = withdrawal.last_attempt if withdrawal is not None else None
@@ -319,7 +329,8 @@ class PartitionExecutor:
         await self._write(place, withdrawal, newest, verdict)
         if verdict.pauses:
             reason = answers.MISMATCH if answer.outcome == answers.MISMATCH else answers.PAYER
-            await self._context.desk.pause(spec.name, reason, newest.at)
+            is_new = bool(verdict.status) or not is_query
+            await self._context.desk.pause(spec.name, reason, asked_us if is_new else newest.at)
         return verdict.sends_again
 
     async def _write(self, place: Place, withdrawal: Withdrawal, newest: Attempt, verdict: Verdict) -> None:

@@ -25,7 +25,7 @@ from rebate_app.streams.transaction.collector import OutgoingRecord
 from rebate_app.wire.facts.payouts import Author, encode_payout_fact
 from rebate_app.wire.moments import MILLISECOND_US
 from tables.accounts import HEAD
-from tables.money_out import ALARM, SUMMARY, TURN, TURN_KEY, WITHDRAWAL, WITHDRAWAL_BY_STATE
+from tables.money_out import ALARM, SUMMARY, TURN, TURN_KEY, WITHDRAWAL, WITHDRAWAL_BY_STATE, Turn
 from tables.withdrawal_counts import PAYOUT_ENDS, UNANSWERED, first_moment_us, read_waiting
 
 from .channel_states import now_ms
@@ -35,6 +35,8 @@ KEYS_AT_ONCE: Final = 1_000
 #: Open ones that are paid or asked about; those in review wait for people.
 EXECUTED_STATES: Final = (states.APPROVED, states.SENDING, states.NEEDS_USER, states.STUCK)
 SETTLED_STATES: Final = (states.PAID, states.FAILED)
+#: A cancelled one was never attempted.
+ENDED_STATES: Final = (*SETTLED_STATES, states.RETURNED, states.REJECTED)
 
 
 class WithdrawalLists:
@@ -87,6 +89,11 @@ class PartitionTable(WithdrawalLists):
         for state in SETTLED_STATES:
             yield from self.places(state)
 
+    def ended_places(self) -> Iterator[Place]:
+        """Yield all of which no more is asked by itself and that may have been attempted."""
+        for state in ENDED_STATES:
+            yield from self.places(state)
+
     def waiting(self) -> Iterator[tuple[str, int, int]]:
         """Yield (state, number, amount in fen) of every state in which withdrawals wait."""
         return read_waiting(self._store)
@@ -117,16 +124,17 @@ class PartitionTable(WithdrawalLists):
         alarm = ALARM.read(self._store, ALARM.key(channel))
         return None if alarm is None else alarm.at
 
-    def decides(self) -> bool:
-        """Whether it is this app's turn in the partition."""
-        turn = TURN.read(self._store, TURN_KEY)
-        return turn is not None and turn.decides
+    def turn(self) -> Turn:
+        """Return whether it is this app's turn in the partition, and which."""
+        return TURN.read(self._store, TURN_KEY) or Turn()
 
 
 class OwnershipWatch(Struct, frozen=True):
     """Whether the worker may call for a partition (implements Authority).
 
     `generation` is the task's opening; another one, or another task, means that it was taken over anew.
+    `turn` is what the table said of this app's turn then: what was read outside of a turn, payees above all,
+    is not used in it.
     """
 
     tasks: TaskManager
@@ -134,8 +142,9 @@ class OwnershipWatch(Struct, frozen=True):
     generation: tuple[int, int]
     table: PartitionTable
     is_active: Callable[[], bool]
+    turn: Turn
 
-    def is_current(self) -> bool:
+    def is_owned(self) -> bool:
         """Whether the partition still runs here as it did."""
         task, tasks = self.task, self.tasks
         return (
@@ -145,6 +154,14 @@ class OwnershipWatch(Struct, frozen=True):
             and task.opening_progress == self.generation
         )
 
+    def is_current(self) -> bool:
+        """Whether it does, and this app's turn is as it was."""
+        return self.is_owned() and self.table.turn() == self.turn
+
+    def has_turn(self) -> bool:
+        """Whether the turn of this app, in which the watch began, goes on."""
+        return self.turn.decides and self.table.turn() == self.turn
+
     def may_call(self) -> bool:
         """Whether lease, membership, running partition, active app and turn all hold now."""
         return (
@@ -152,7 +169,7 @@ class OwnershipWatch(Struct, frozen=True):
             and self.task.halt is None
             and self.tasks.lease_holds()
             and self.is_active()
-            and self.table.decides()
+            and self.turn.decides
         )
 
 

@@ -56,6 +56,10 @@ class Accounts(Protocol):
         """Yield those that were paid or failed, whenever that was."""
         ...
 
+    def ended_places(self) -> Iterator[Place]:
+        """Yield all of which no more is asked by itself and that may have been attempted."""
+        ...
+
     def withdrawal(self, user_id: str, withdrawal_id: str) -> Withdrawal | None:
         """Return a withdrawal as it is now."""
         ...
@@ -100,8 +104,8 @@ class ChannelDesk(Protocol):
         """Note that its call has ended."""
         ...
 
-    async def pause(self, channel: str, reason: str, attempt_at_us: int) -> None:
-        """Stop sending, unless the channel was opened after that attempt."""
+    async def pause(self, channel: str, reason: str, known_since_us: int) -> None:
+        """Stop sending, unless the channel was opened after that moment."""
         ...
 
     async def admit(self, spec: ChannelSpec) -> None:

@@ -1,8 +1,8 @@
 """Pays the withdrawals of the partitions that this worker owns, beside the engine.
 
-Nothing here delays the stages. A partition is served from when its task runs until it does not, with the
-payees read anew each time; a failure is logged and the partition begins again. Without REBATE_CHANNELS
-nothing is served.
+Nothing here delays the stages. A partition is served from when its task runs until it does not, and anew
+when the app's turn begins or ends in it, with the payees read anew each time; a failure is logged and the
+partition begins again. Without REBATE_CHANNELS nothing is served.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -21,7 +22,7 @@ from rebate_app.settings import Settings
 from rebate_app.streams.errors import UnreadableRecordError
 from rebate_app.streams.kafka.aiokafka_clients import AIOKafkaConsumer, translated
 from rebate_app.streams.kafka.clients import started
-from rebate_app.streams.kafka.log_reader import SPAN_OPTIONS, SpanReader, whole_spans
+from rebate_app.streams.kafka.log_reader import SPAN_OPTIONS
 from rebate_app.streams.task.manager import TaskManager
 from rebate_app.streams.task.task import RUNNING, StreamTask
 from rebate_app.wire.facts.payouts import Author
@@ -35,10 +36,13 @@ from .meter import PayoutMeter, read_payouts
 from .partition import OwnershipWatch, PartitionJournal, PartitionTable
 from .payees.book import PayeeBook
 from .payees.cipher import PayeeCipher, parse_payee_keys
+from .payees.reader import PayeeReader
 from .remembered_ends import EndsKeeper
 
 LOOK_SECONDS: Final = 0.2
 AGAIN_SECONDS: Final = 2.0
+#: After so long an app that has no turn knows what the active one did to payees.
+FOLLOW_SECONDS: Final = 2.0
 BROKER_AWAY: Final = (KafkaError, OSError, TimeoutError, UnreadableRecordError)
 
 log = logging.getLogger(__name__)
@@ -53,10 +57,14 @@ class ActiveHere(Struct, frozen=True):
 
 
 class Served(Struct):
-    """A partition that is served: what runs for it, once its payees are read."""
+    """A partition that is served: what runs for it, once its payees are read.
+
+    `former`: the payees as they were known before the app's turn began or ended, for reading until then.
+    """
 
     watch: OwnershipWatch
     table: PartitionTable
+    former: PayeeBook | None = None
     running: asyncio.Task[None] | None = None
     payees: PayeeBook | None = None
     executor: PartitionExecutor | None = None
@@ -136,6 +144,14 @@ class PayoutService:
             if served.payees is not None and not served.payees.is_stale and served.watch.is_current()
         }
 
+    def readable_book(self, partition: int) -> PayeeBook | None:
+        """Return the payees of a partition to read: while a turn begins or ends, those from before it."""
+        served = self._served.get(partition)
+        if served is None or not served.watch.is_owned():
+            return None
+        book = served.former if served.payees is None else served.payees
+        return None if book is None or book.is_stale else book
+
     def manual(self, partition: int) -> ManualPayouts | None:
         """Return the payouts by hand of a partition that this worker may pay for now, else None."""
         served = self._served.get(partition)
@@ -165,20 +181,23 @@ class PayoutService:
             for (topic, number), task in self._tasks.partitions.items()
             if topic == source and task.state == RUNNING and self._tasks.settled
         }
+        former: dict[int, PayeeBook | None] = {}
         for number, served in list(self._served.items()):
             stale = served.payees is not None and served.payees.is_stale
             ended = served.running is not None and served.running.done()
             if not served.watch.is_current() or number not in running or stale or ended:
+                former[number] = self.readable_book(number)
                 await self._release(number)
         for number, task in running.items():
             if number not in self._served:
-                self._serve(number, task)
+                self._serve(number, task, former.get(number))
         await self._close_contradicted()
 
-    def _serve(self, number: int, task: StreamTask) -> None:
+    def _serve(self, number: int, task: StreamTask, former: PayeeBook | None) -> None:
         table = PartitionTable(task.store)
-        watch = OwnershipWatch(self._tasks, task, task.opening_progress, table, self._may_pay)
-        served = self._served[number] = Served(watch, table)
+        generation, turn = task.opening_progress, table.turn()
+        watch = OwnershipWatch(self._tasks, task, generation, table, self._may_pay, turn)
+        served = self._served[number] = Served(watch, table, former)
         served.running = asyncio.create_task(self._run(number, task, served), name=f"payouts-{number}")
 
     async def _release(self, number: int) -> None:
@@ -190,15 +209,11 @@ class PayoutService:
     async def _run(self, number: int, task: StreamTask, served: Served) -> None:
         try:
             with translated():
-                sealed = await self._read_payees(number)
+                book = await self._read_payees(number, task, served)
         except BROKER_AWAY as error:
             log.warning("payees of partition %d cannot be read for now: %r", number, error)
             await asyncio.sleep(AGAIN_SECONDS)
             return
-        if self._cipher is None:
-            return
-        book = PayeeBook(self._topics.payees, number, self._cipher, sealed, task.write_as_owner)
-        served.payees = book
         served.manual = ManualPayouts(served.table, PartitionJournal(task, self._active.author), book)
         journal = PartitionJournal(task, self._active.author)
         served.executor = PartitionExecutor(served.table, journal, book, served.watch, self._context)
@@ -208,21 +223,25 @@ class PayoutService:
             log.exception("the payouts of partition %d failed; they begin again", number)
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _read_payees(self, number: int) -> dict[bytes, bytes]:
-        """Return the sealed payees of a partition, read to the end as it is behind the fence."""
-        spot = TopicPartition(self._topics.payees, number)
-        sealed: dict[bytes, bytes] = {}
+    async def _read_payees(self, number: int, task: StreamTask, served: Served) -> PayeeBook:
+        """Return the payees of a partition, read to the end as it is behind the fence, once they can be used.
+
+        Outside of the app's turn they are followed and this does not return: another app writes them.
+        """
+        if self._cipher is None:
+            raise RuntimeError("nothing is served without the keys of payees")
         options: dict[str, Any] = {**SPAN_OPTIONS, **self._tasks.client_options}
+        has_turn = served.watch.turn.decides
+        write = partial(task.write_as_owner, holds=served.watch.has_turn) if has_turn else None
         async with started(AIOKafkaConsumer(**options)) as consumer:
-            reader = SpanReader(consumer, await whole_spans(consumer, [spot]))
-            while reader.waiting:
-                for records in (await reader.poll()).values():
-                    for record in records:
-                        if record.key is None or record.value is None:
-                            sealed.pop(record.key or b"", None)
-                        else:
-                            sealed[record.key] = record.value
-        return sealed
+            reader = PayeeReader(consumer, TopicPartition(self._topics.payees, number))
+            sealed = await reader.read_on()
+            book = served.payees = PayeeBook(self._topics.payees, number, self._cipher, sealed, write)
+            while not has_turn:
+                await asyncio.sleep(FOLLOW_SECONDS)
+                for each in await reader.read_on():
+                    book.take(*each)
+        return book
 
     async def _close_contradicted(self) -> None:
         """Close channels whose services contradicted themselves since they were opened."""

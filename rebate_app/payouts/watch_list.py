@@ -14,6 +14,7 @@ from rebate_app.domain.money_out import paying
 from rebate_app.domain.money_out.paying import Watched
 from rebate_app.domain.money_out.withdrawal import Withdrawal
 
+from .number_search import NumberSearch
 from .ports import Accounts, Clocks, Place
 
 SETTLED_EVERY_US: Final = paying.HOUR_US
@@ -38,6 +39,7 @@ class WatchList:
         self._open = self._settled = _NOTHING  # listings under way
         self._round = _NOTHING  # the watched ones, whose turn comes in this round
         self._quiet_until_us: dict[Place, int] = {}  # not looked at before
+        self._search = NumberSearch(accounts)
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -57,13 +59,22 @@ class WatchList:
                 self.restart(place)
 
     def prompt(self, payout_no: str) -> bool:
-        """Let a payout be queried soon; return whether it is watched."""
+        """Let a payout be queried soon; return whether it is watched. One that is not is looked for first."""
         place = self._numbers.get(payout_no)
         if place is None:
+            self._search.want(payout_no)
             return False
         self._watched[place].prompted = True
         self.wake(place)
         return True
+
+    def search(self) -> None:
+        """Look on for the payouts that were prompted and are not watched: those that ended long ago."""
+        for place in self._search.step():
+            withdrawal = self._accounts.withdrawal(*place)
+            if withdrawal is not None:
+                self._watch(place, 0)
+                self.prompt(withdrawal.payout_no)
 
     # -- turns
 
@@ -153,6 +164,6 @@ class WatchList:
     def _watch(self, place: Place, since_us: int) -> None:
         """Watch a withdrawal; one that is new here was taken over with the partition."""
         withdrawal = self._accounts.withdrawal(*place)
-        if withdrawal is not None and withdrawal.updated_at >= since_us:
+        if withdrawal is not None and withdrawal.updated_at >= since_us and place not in self._watched:
             self._watched[place] = Watched(self._taken_over_us)
             self._numbers[withdrawal.payout_no] = place

@@ -22,7 +22,7 @@ from tests.e2e.conftest import NewSystem
 from tests.e2e.test_money_out import add_payee, with_payees
 from tests.kafka_fixture import SHORT_SESSION
 from tests.rig.paying import RULES, send
-from tests.rig.system import System, Worker, ask
+from tests.rig.system import Answer, System, Worker, ask
 from tests.rig.waiting import wait_for
 
 pytestmark = pytest.mark.kafka
@@ -78,6 +78,34 @@ def request(worker: Worker, own_id: str, payee_id: str) -> int:
     return send(worker.url, "/v1/users/mei/withdrawals?wait_ms=300", wanted).status
 
 
+def ask_for_payee(worker: Worker, account: str) -> Answer:
+    """Ask for a payee once; return the answer."""
+    members = json.dumps({"channel": "bank", "account": account, "name": "张三丰"}).encode()
+    return ask(f"{worker.url}/v1/users/mei/payees", method="POST", body=members)
+
+
+def new_payee(worker: Worker, account: str) -> str:
+    """Add a payee; return its id."""
+    answer = wait_for(lambda: _created(ask_for_payee(worker, account)), 20, "the payee is there")
+    return str(answer.body["payee_id"])
+
+
+def is_refused(answer: Answer) -> bool:
+    """Whether a change of payees was refused since another app keeps them; AssertionError if it was made."""
+    assert answer.status in (0, 503), answer.body
+    return answer.status == 503 and "another app has the turn" in answer.body["detail"]
+
+
+def _created(answer: Answer) -> Answer | None:
+    return answer if answer.status == 201 else None
+
+
+def payees(worker: Worker) -> set[str]:
+    """Return the ids of the user's payees, none while they cannot be read."""
+    answer = ask(f"{worker.url}/v1/users/mei/payees")
+    return {each["payee_id"] for each in answer.body["items"]} if answer.status == 200 else set()
+
+
 def decided(worker: Worker, own_id: str, payee_id: str) -> None:
     """Request a withdrawal, and wait until it is accepted."""
     wait_for(lambda: request(worker, own_id, payee_id) in (200, 201), 20, f"{own_id} is decided")
@@ -112,13 +140,14 @@ class TestActivate:
         system = new_system([RULES], REBATE_PARTITIONS="2", **SHORT_SESSION, **with_payees(tmp_path))
         old = system.start_worker(0)
         old.wait_ready()
-        payee = fund(old)
+        payee, erased = fund(old), new_payee(old, "6222021234567890999")
         new = system.start_worker(1, REBATE_APP_ID=NEW)
         decided(old, "w1", payee)
         self.refused(system, old)
         new.wait_ready()
         self.refused_by_the_audit(system, new)
         decided(old, "w2", payee)  # the app before decides on
+        added = self.followed(old, new, erased)
         settings = settings_of(system, NEW)
         for point in ("ended", "folded"):
             with pytest.raises(Crash, match=point):
@@ -139,6 +168,7 @@ class TestActivate:
         )
         assert send(new.url, "/v1/channels/bank/open", {"reason": "compared"}).status == 200
         decided(new, "w3", payee)
+        self.taken_over(old, new, erased, {payee, added})
         self.audited(system, new, old)
         assert activate(system, NEW, new.url)["changed"] is False
         new.kill()  # its group has members for a while; then its producers are fenced
@@ -150,6 +180,25 @@ class TestActivate:
         assert state(old, "w4") == "approved"
         wait_for(lambda: channel(old) == ("closed", WHY_CLOSED[ENDS_BEFORE]), 20, "the channel is closed")
         self.recorded(system)
+
+    def followed(self, old: Worker, new: Worker, erased: str) -> str:
+        """Change payees with the app that has the turn: the other one follows, and changes none itself."""
+        wait_for(lambda: erased in payees(new), 20, "the new app has read the payees")
+        assert ask(f"{old.url}/v1/users/mei/payees/{erased}", method="DELETE").body["forgotten"]
+        added = new_payee(old, "6222021234567890888")
+        wait_for(lambda: is_refused(ask_for_payee(new, "6222021234567890777")), 20, "it adds none")
+        erasing = f"{new.url}/v1/users/mei/payees/{added}"
+        wait_for(lambda: is_refused(ask(erasing, method="DELETE")), 20, "it erases none")
+        wait_for(lambda: payees(new) == payees(old), 20, "the new app follows")
+        return added
+
+    def taken_over(self, old: Worker, new: Worker, erased: str, kept: set[str]) -> None:
+        """Find what the app before had at the end, erased ones left out; now the new one keeps them."""
+        wait_for(lambda: payees(new) == kept, 20, "the new app has them")
+        assert request(new, "to-erased", erased) == 422
+        another = new_payee(new, "6222021234567890777")
+        wait_for(lambda: is_refused(ask_for_payee(old, "6222021234567890666")), 20, "the old one adds none")
+        wait_for(lambda: payees(old) == kept | {another}, 20, "the app before follows")
 
     def refused(self, system: System, old: Worker) -> None:
         """Refuse an app that does not run here, and to go on where nobody can be asked."""

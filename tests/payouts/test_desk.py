@@ -132,10 +132,10 @@ class TestDesk:
         """Attack 12: an old answer does not pause what somebody has opened meanwhile."""
         written = Written()
         made = desk(keys, states(Clock(), record("open", at=2_000)), written)
-        await made.pause("http", "payer", attempt_at_us=1_999_999)
+        await made.pause("http", "payer", known_since_us=1_999_999)
         assert written.states == []
-        await made.pause("http", "payer", attempt_at_us=2_000_000)
-        await made.pause("http", "payer", attempt_at_us=2_000_001)
+        await made.pause("http", "payer", known_since_us=2_000_000)
+        await made.pause("http", "payer", known_since_us=2_000_001)
         assert written.states == [("http", "paused")]
         assert not made.is_open("http")
 
@@ -155,7 +155,7 @@ class TestDesk:
         written.fails = True
         found = states(Clock(), record("open", at=1))
         made = desk(keys, found, written)
-        await made.pause("http", "payer", attempt_at_us=2_000_000)
+        await made.pause("http", "payer", known_since_us=2_000_000)
         assert not made.is_open("http")
         await made.write_again()
         assert written.states == []
@@ -165,7 +165,7 @@ class TestDesk:
         assert written.states == [("http", "paused")]
         written.fails = True
         found.entries["http"] = ChannelState("open", "key:ops", "", 3)
-        await made.pause("http", "lies", attempt_at_us=4_000_000)
+        await made.pause("http", "lies", known_since_us=4_000_000)
         found.entries["http"] = ChannelState("open", "key:ops", "", 5)
         written.fails = False
         await made.write_again()
@@ -178,7 +178,7 @@ class TestDesk:
         made = desk(keys, found, written)
         await made.close_contradicted("http", 3_000_000)
         found.entries["http"] = ChannelState("open", "key:ops", "compared", 4_000)
-        await made.pause("http", "lies", attempt_at_us=4_000_001)
+        await made.pause("http", "lies", known_since_us=4_000_001)
         assert written.states == [("http", "closed"), ("http", "paused")]
         assert not made.is_open("http")
 
@@ -193,7 +193,7 @@ class TestDesk:
             await written(channel, state)
 
         made._write = slowly
-        pausing = asyncio.create_task(made.pause("http", "lies", attempt_at_us=2_000_001))
+        pausing = asyncio.create_task(made.pause("http", "lies", known_since_us=2_000_001))
         while made.is_open("http"):  # noqa: ASYNC110 - the desk has no events
             await asyncio.sleep(0)
         opened = ChannelState("open", "key:ops", "compared", 4_000)
@@ -228,7 +228,7 @@ class TestDesk:
 
         deciding = asyncio.create_task(made.set_by_person("http", decided, slowly))
         await asyncio.sleep(0)
-        pausing = asyncio.create_task(made.pause("http", "lies", attempt_at_us=2_000_001))
+        pausing = asyncio.create_task(made.pause("http", "lies", known_since_us=2_000_001))
         await asyncio.sleep(0)
         may_write.set()
         await asyncio.gather(deciding, pausing)
@@ -258,7 +258,7 @@ class TestDesk:
         written = Written()
         written.fails = True
         made = desk(keys, states(Clock(), record("open", at=2_000)), written)
-        await made.pause("http", "lies", attempt_at_us=2_000_001)
+        await made.pause("http", "lies", known_since_us=2_000_001)
         opened = ChannelState("open", "key:ops", "compared", 4_000)
         with pytest.raises(OSError, match="away"):
             await made.set_by_person("http", opened, lambda: written("http", opened))

@@ -11,10 +11,11 @@ import pytest_asyncio
 
 from examples.simulators.payouts import book as faults
 from examples.simulators.payouts.book import DAY_SECONDS, Fault
-from rebate_app.domain.money_out import states
+from rebate_app.domain.money_out import paying, states
 from rebate_app.domain.money_out.facts import PayoutAttempt, PayoutResult
 from rebate_app.domain.money_out.withdrawal import Withdrawal
 from rebate_app.payouts.executor import CRASH_POINTS, LOOKS_MAX, NotCalledError, _order_of
+from rebate_app.payouts.number_search import READ_AT_ONCE, WANTED_MAX, NumberSearch
 from rebate_app.payouts.ports import Standing
 from rebate_app.payouts.watch_list import PLACES_MAX
 
@@ -158,6 +159,24 @@ class TestUnclear:
         await world.pass_time(120)
         assert (attempts(log), world.executor.held) == (1, {(USER, "w1"): "blocked"})
 
+    async def test_a_first_lie_pauses_a_channel_that_was_opened_since_the_attempt(
+        self, there: Remote
+    ) -> None:
+        """Whoever opened it did not know; what is only repeated does not pause it again."""
+        log = Log()
+        made = log.request()
+        there.book.plan(Fault(faults.LOST_AFTER))
+        world = World(log, there.spec)
+        await world.turn()
+        world.opened_at_us = world.now_us()
+        there.book.plan(Fault(faults.OTHER_AMOUNT, is_query=True, times=2))
+        await world.pass_time(3)
+        assert (made.state, world.pauses) == (states.STUCK, [("http", "lies")])
+        world.opened, world.opened_at_us = True, world.now_us()
+        world.executor.prompt(made.payout_no)
+        await world.pass_time(3)
+        assert (world.opened, len(there.book.queries)) == (True, 2)
+
     async def test_lies_are_stuck_and_pause_the_channel(self, there: Remote) -> None:
         """Attack 12: another amount."""
         log = Log()
@@ -267,6 +286,7 @@ class TestZombies:
                 (USER, "w1"),
                 there.spec,
                 await there.channel.query(_order_of((USER, "w1"), made, "", "")),
+                a.now_us(),
                 is_query=False,
             )
         assert results(log) == []
@@ -434,6 +454,56 @@ class TestCallbacks:
         assert not world.executor.prompt("nobody")
         await world.turn()
         assert (made.state, len(there.book.queries)) == (states.PAID, queries + 1)
+
+    @pytest.mark.parametrize("ended", ["returned", "failed"])
+    async def test_one_that_ended_long_ago_is_asked_about_once(self, there: Remote, ended: str) -> None:
+        """Nobody watches it any more: it is looked for in the table."""
+        log = Log()
+        made = log.request()
+        there.book.plan(Fault(faults.REFUSED if ended == "failed" else faults.THEN_RETURNED, seconds=5))
+        await World(log, there.spec).turn()
+        made.updated_at -= 10 * paying.DAY_US
+        there.book.advance(10)
+        world, before = World(log, there.spec), len(there.book.queries)
+        await world.pass_time(3)
+        assert len(there.book.queries) == before, "by itself it is not asked about"
+        assert not world.executor.prompt(made.payout_no)
+        await world.pass_time(3)
+        assert (made.state, len(there.book.queries)) == (ended, before + 1)
+        made.updated_at -= 10 * paying.DAY_US
+        await world.pass_time(2 * DAY_SECONDS, 3_600)
+        world.executor.prompt(made.payout_no)
+        await world.pass_time(3)
+        assert len(there.book.queries) == before + 2, "and again after another callback"
+
+    async def test_one_that_was_rejected_is_asked_about(self, there: Remote) -> None:
+        """The payer had no money, it was rejected, and the service paid after all."""
+        log = Log()
+        made = log.request()
+        there.book.plan(Fault(faults.PAYER))
+        world = World(log, there.spec)
+        await world.turn()
+        made.state = states.REJECTED
+        await world.pass_time(5)
+        at_seconds = world.now_us() // paying.SECOND_US
+        await there.channel.send(_order_of((USER, "w1"), made, "a@example.com", "张三丰"), at_seconds)
+        before = len(there.book.queries)
+        world.executor.prompt(made.payout_no)
+        await world.pass_time(3)
+        assert (results(log)[-1], len(there.book.queries)) == ("paid", before + 1)
+
+    async def test_the_search_is_bounded(self, there: Remote) -> None:
+        """A step reads a bounded number, and a service cannot have it look for any number of numbers."""
+        log = Log()
+        for number in range(2 * READ_AT_ONCE + 1):
+            log.request(f"w{number}").state = states.PAID
+        world = Counting(log, there.spec)
+        search, last = NumberSearch(world), log.withdrawals[f"w{2 * READ_AT_ONCE}"].payout_no
+        for number in range(WANTED_MAX + 5):
+            search.want(last if number == 0 else f"unknown-{number}")
+        steps = [search.step() for _ in range(4)]
+        assert steps == [[], [], [(USER, f"w{2 * READ_AT_ONCE}")], []]
+        assert world.reads == 2 * READ_AT_ONCE + 1
 
 
 class Counting(World):

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from rebate_app.payouts.payees.book import PAYEES_MAX, PayeeBook, TooManyPayeesError, key_of
+from rebate_app.payouts.payees.book import (
+    PAYEES_MAX,
+    FollowedPayeesError,
+    PayeeBook,
+    TooManyPayeesError,
+    key_of,
+)
 from rebate_app.payouts.payees.cipher import PayeeCipher, parse_payee_keys
 from rebate_app.payouts.payees.masking import mask_account, mask_name
 from rebate_app.payouts.ports import Payee
@@ -45,7 +51,7 @@ class Topic:
 
     def book(self, ring: str = f"a:{K1}") -> PayeeBook:
         """Return a book as it is after a take-over."""
-        return PayeeBook("rebate-payees", 3, cipher(ring), self.values, self.write)
+        return PayeeBook("rebate-payees", 3, cipher(ring), self.values.items(), self.write)
 
 
 class TestCipher:
@@ -167,6 +173,25 @@ class TestBook:
             await book.add("u1", PAYEE)
         assert book.is_stale
         assert book.list("u1") == []
+
+    async def test_another_apps_payees_are_followed(self) -> None:
+        """What the app that has the turn writes is taken; nothing is changed, also what is not there."""
+        topic = Topic()
+        book = topic.book()
+        kept, erased = await book.add("u1", PAYEE), await book.add("u1", Payee("bank", "1", ""))
+        follower = PayeeBook("rebate-payees", 3, cipher(f"a:{K1}"), topic.values.items(), None)
+        follower.take(key_of("u1", erased), None)
+        follower.take(key_of("u9", erased), None)
+        assert (follower.list("u1"), len(follower)) == ([(kept, PAYEE)], 1)
+        for change in (
+            follower.add("u1", PAYEE),
+            follower.forget("u1", kept),
+            follower.forget("u1", "no"),
+            follower.rotate(),
+        ):
+            with pytest.raises(FollowedPayeesError):
+                await change
+        assert not follower.is_stale
 
     async def test_a_user_has_a_bounded_number(self) -> None:
         """A hundred."""

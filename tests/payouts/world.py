@@ -85,7 +85,7 @@ class World:
     def __init__(self, log: Log, spec: ChannelSpec | None, ahead_us: int = 0) -> None:
         self.log = log
         self.specs = {} if spec is None else {spec.name: spec}
-        self.opened = True
+        self.opened, self.opened_at_us = True, 0
         self.pauses: list[tuple[str, str]] = []
         self.allowed = True
         self.payees = {"p1": Payee("http", "a@example.com", "张三丰")}
@@ -145,6 +145,12 @@ class World:
         found = [each.withdrawal_id for each in self.log.withdrawals.values() if each.state in ended]
         return iter([(USER, own_id) for own_id in found])
 
+    def ended_places(self) -> Iterator[Place]:
+        """Yield those that ended, after an attempt or before it."""
+        return iter(
+            [(USER, each.withdrawal_id) for each in self.log.withdrawals.values() if not each.is_open]
+        )
+
     def withdrawal(self, user_id: str, withdrawal_id: str) -> Withdrawal | None:
         """Return one."""
         return self.log.withdrawals.get(withdrawal_id)
@@ -177,8 +183,10 @@ class World:
     def end_call(self, channel: str) -> None:
         """Note its end."""
 
-    async def pause(self, channel: str, reason: str, attempt_at_us: int) -> None:
-        """Pause it."""
+    async def pause(self, channel: str, reason: str, known_since_us: int) -> None:
+        """Pause it, unless it was opened after that."""
+        if self.opened_at_us > known_since_us:
+            return
         self.opened = False
         self.pauses.append((channel, reason))
 

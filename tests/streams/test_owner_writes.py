@@ -69,3 +69,21 @@ async def test_dropped() -> None:
     writes.drop(WriteDroppedError("ended"))
     with pytest.raises(WriteDroppedError):
         await waiting
+
+
+async def test_what_is_not_allowed_any_more_is_dropped() -> None:
+    """The condition is asked when it is about to be sent, not when it was queued."""
+    writes, sent, holds = OwnerWrites(), list[int](), [True]
+
+    async def send(batch: Sequence[OutgoingRecord]) -> None:
+        sent.append(len(batch))
+
+    dropped, kept = writes.add(records(2), lambda: holds[0]), writes.add(records(1))
+    holds[0] = False
+    await writes.commit(send)
+    with pytest.raises(WriteDroppedError):
+        await dropped
+    await kept
+    writes.add(records(1), lambda: False)
+    await writes.commit(send)
+    assert (sent, bool(writes)) == ([1], False)

@@ -69,7 +69,7 @@ class Room:
         keys = parse_payee_keys("a:" + base64.b64encode(b"k" * 32).decode())
         cipher = PayeeCipher(keys, b"i" * 32)
         self._books = {
-            number: PayeeBook("rebate-payees", number, cipher, {}, topic.write)
+            number: PayeeBook("rebate-payees", number, cipher, (), topic.write)
             for number in range(partitions)
         }
 
@@ -80,6 +80,10 @@ class Room:
     def books(self) -> Mapping[int, PayeeBook]:
         """Return the payees."""
         return self._books if self.ready else {}
+
+    def readable_book(self, partition: int) -> PayeeBook | None:
+        """Return the payees of a partition."""
+        return self.books().get(partition)
 
     def manual(self, partition: int) -> ManualPayouts | None:
         """Return nothing: nobody pays here."""

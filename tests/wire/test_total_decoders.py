@@ -96,7 +96,7 @@ CIPHER = PayeeCipher(parse_payee_keys("a:" + base64.b64encode(b"k" * 32).decode(
 def opened(value: bytes | None, key: bytes | None, _: Any) -> Any:
     """Read the payees of a partition that has this record."""
     sealed = {key or b"": value or b"", b"u1 9f2c4e6a8b0d1f35": value or b""}
-    book = PayeeBook("payees", 0, CIPHER, sealed, write_nothing)
+    book = PayeeBook("payees", 0, CIPHER, sealed.items(), write_nothing)
     user_id = (key or b"").decode("utf-8", "replace").partition(" ")[0]
     return book.list("u1"), book.list(user_id)
 
@@ -291,7 +291,7 @@ DECODERS: dict[str, list[tuple[Decode, tuple[type[Exception], ...]]]] = {
         (lambda value, key, _: decode_state(key, value), (UnreadableValueError,)),
         (lambda value, *_: decode_state(b"bank", value), (UnreadableValueError,)),
     ],
-    "rebate_app/payouts/service.py": [(opened, ())],
+    "rebate_app/payouts/payees/reader.py": [(opened, ())],
     "rebate_app/sources/cursors.py": [
         (lambda value, key, _: CursorTopic("t")._decoded(key, value), (UnreadableValueError,)),
         (lambda value, *_: CursorTopic("t")._decoded(b"mm-1/rows", value), (UnreadableValueError,)),

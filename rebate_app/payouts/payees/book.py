@@ -1,14 +1,15 @@
 """The payees of one partition, sealed, as its topic holds them.
 
-Only the owner of the partition writes, through its fenced producers, so what it wrote it knows; at take-over
-it reads the topic to its end. Changes come one after the other: a rotation never meets a tombstone half-way.
+Only the owner of the partition in the active app writes, through its fenced producers, so what it wrote it
+knows; when its turn begins it reads the topic to its end. The owners of other apps follow the topic. Changes
+come one after the other: a rotation never meets a tombstone half-way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableSequence, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableSequence, Sequence
 from typing import Final
 
 from rebate_app.streams.transaction.collector import OutgoingRecord
@@ -16,6 +17,7 @@ from rebate_app.wire.unreadable import UnreadableValueError
 
 from ..ports import Payee
 from .cipher import PayeeCipher
+from .reader import SealedPayee
 
 SEPARATOR: Final = " "
 PAYEES_MAX: Final = 100
@@ -28,16 +30,29 @@ class TooManyPayeesError(Exception):
     """The user has as many payees as there may be."""
 
 
+class FollowedPayeesError(Exception):
+    """Another app has the turn, and keeps the payees."""
+
+
 def key_of(user_id: str, payee_id: str) -> bytes:
     """Return the key of a record; no id contains a space."""
     return f"{user_id}{SEPARATOR}{payee_id}".encode()
 
 
 class PayeeBook:
-    """One partition's payees. `write` commits records; an error leaves the book unusable (`is_stale`)."""
+    """One partition's payees. `write` commits records; an error leaves the book unusable (`is_stale`).
+
+    `write` None: another app has the turn. The book follows what that one writes (`take`) and changes
+    nothing: `add`, `forget` and `rotate` raise FollowedPayeesError.
+    """
 
     def __init__(
-        self, topic: str, partition: int, cipher: PayeeCipher, sealed: Mapping[bytes, bytes], write: Write
+        self,
+        topic: str,
+        partition: int,
+        cipher: PayeeCipher,
+        sealed: Iterable[SealedPayee],
+        write: Write | None,
     ) -> None:
         self.is_stale = False
         self._topic = topic
@@ -46,12 +61,22 @@ class PayeeBook:
         self._write_records = write
         self._changing = asyncio.Lock()
         self._users: dict[str, dict[str, bytes]] = {}
-        for key, value in sealed.items():
-            user_id, _, payee_id = key.decode("utf-8", "replace").partition(SEPARATOR)
-            self._users.setdefault(user_id, {})[payee_id] = value
+        for each in sealed:
+            self.take(*each)
 
     def __len__(self) -> int:
         return sum(map(len, self._users.values()))
+
+    def take(self, key: bytes, value: bytes | None) -> None:
+        """Take what the topic has for a key, None for a tombstone."""
+        user_id, _, payee_id = key.decode("utf-8", "replace").partition(SEPARATOR)
+        payees = self._users.setdefault(user_id, {})
+        if value is None:
+            payees.pop(payee_id, None)
+        else:
+            payees[payee_id] = value
+        if not payees:
+            del self._users[user_id]
 
     def find(self, user_id: str, payee_id: str) -> Payee | None:
         """Return a payee in clear, None for one that is not there or cannot be decrypted."""
@@ -81,6 +106,7 @@ class PayeeBook:
 
         `records` go in the same transaction; the list is empty once they are committed.
         """
+        self._require_turn()
         async with self._changing:
             payee_id = self._cipher.payee_id(user_id, payee)
             if self.find(user_id, payee_id) == payee:
@@ -95,6 +121,7 @@ class PayeeBook:
         self, user_id: str, payee_id: str, records: MutableSequence[OutgoingRecord] | None = None
     ) -> bool:
         """Erase a payee; return whether there was one. `records`: as for `add`."""
+        self._require_turn()
         async with self._changing:
             if not self.has(user_id, payee_id):
                 return False
@@ -103,6 +130,7 @@ class PayeeBook:
 
     async def rotate(self) -> tuple[int, int]:
         """Seal with the first key what another one has sealed; return (rotated, unreadable)."""
+        self._require_turn()
         rotated = unreadable = 0
         changes: list[tuple[str, str, bytes | None]] = []
         async with self._changing:
@@ -121,6 +149,11 @@ class PayeeBook:
                 rotated += len(step)
         return rotated, unreadable
 
+    def _require_turn(self) -> Write:
+        if self._write_records is None:
+            raise FollowedPayeesError
+        return self._write_records
+
     async def _write(
         self, changes: Sequence[tuple[str, str, bytes | None]], more: MutableSequence[OutgoingRecord]
     ) -> None:
@@ -133,17 +166,12 @@ class PayeeBook:
             OutgoingRecord(self._topic, key_of(user_id, payee_id), value, now_ms, (), self._partition)
             for user_id, payee_id, value in changes
         ]
+        write = self._require_turn()
         try:
-            await self._write_records([*records, *more])
+            await write([*records, *more])
         except BaseException:
             self.is_stale = True
             raise
         more.clear()
         for user_id, payee_id, value in changes:
-            payees = self._users.setdefault(user_id, {})
-            if value is None:
-                payees.pop(payee_id, None)
-            else:
-                payees[payee_id] = value
-            if not payees:
-                del self._users[user_id]
+            self.take(key_of(user_id, payee_id), value)

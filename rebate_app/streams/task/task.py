@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
@@ -48,7 +48,7 @@ from .execution import SLICE_SECONDS, SLICES_MAX, execute_batch
 from .halt import Halt
 from .meters import StageMeter
 from .owner_notes import OwnerNotes
-from .owner_writes import OwnerWrites, WriteDroppedError
+from .owner_writes import OwnerWrites, WriteDroppedError, always
 from .ports import TaskEnvironment
 from .source_check import LogIdentity, adopted, check_source
 from .stage import Record, Stage
@@ -246,15 +246,18 @@ class StreamTask:
         if self._note_is_due:
             self._arrived.set()
 
-    async def write_as_owner(self, records: Sequence[OutgoingRecord]) -> None:
+    async def write_as_owner(
+        self, records: Sequence[OutgoingRecord], holds: Callable[[], bool] = always
+    ) -> None:
         """Write records of the owner's own, through the fenced producers; return once they are committed.
 
-        They are in a transaction of their own, between two batches. Any error: whether they were written is
-        not known, FencedError and WriteDroppedError aside.
+        They are in a transaction of their own, between two batches. `holds` is asked right before it: False
+        drops them, whatever was folded since they were queued. Any error: whether they were written is not
+        known, FencedError and WriteDroppedError aside.
         """
         if self.state != RUNNING:
             raise WriteDroppedError(f"{self.name} is {self.state}")
-        written = self._owner_writes.add(records)
+        written = self._owner_writes.add(records, holds)
         self._arrived.set()
         await written
 

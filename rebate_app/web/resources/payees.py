@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,7 +13,12 @@ from msgspec import Struct
 from rebate_app.domain.faults import UNKNOWN_MEMBER, Fault
 from rebate_app.domain.money_out.money_records import MoneySummary
 from rebate_app.metrics.catalogue import AUDIT_TRAIL_RECORDS
-from rebate_app.payouts.payees.book import PAYEES_MAX, PayeeBook, TooManyPayeesError
+from rebate_app.payouts.payees.book import (
+    PAYEES_MAX,
+    FollowedPayeesError,
+    PayeeBook,
+    TooManyPayeesError,
+)
 from rebate_app.payouts.payees.masking import mask_account, mask_name
 from rebate_app.payouts.ports import Payee
 from rebate_app.streams.errors import StreamsError
@@ -35,6 +42,9 @@ ACCOUNT_CHARACTERS_MAX: Final = 128
 NAME_CHARACTERS_MAX: Final = 64
 MEMBERS: Final = ("user_id", "channel", "account", "name")
 ADD, LIST, FORGET, ROTATE = "add", "list", "forget", "rotate"
+READ_SECONDS_MAX: Final = 3.0
+READ_POLL_SECONDS: Final = 0.05
+FOLLOWED: Final = "another app has the turn, and keeps the payees (rebate payouts status names it)"
 
 
 class PayeesRequest(PartitionRequest, frozen=True):
@@ -66,7 +76,7 @@ class PayeesResponse(Struct, frozen=True):
 
 async def do_payees(context: RequestContext, local: Local, request: PayeesRequest) -> PayeesResponse:
     """Carry out what is asked of the owner."""
-    book = _book(context, local.partition)
+    book = await _book_soon(context, local.partition)
     at_ms = context.clock() // MILLISECOND_US
     trail = [
         OutgoingRecord(context.topics.audit_trail, key, value, at_ms, (), TRAIL_PARTITION)
@@ -88,6 +98,8 @@ async def do_payees(context: RequestContext, local: Local, request: PayeesReques
         return PayeesResponse(refusal="too-many-payees")
     except WriteDroppedError as error:
         raise not_ready(str(error)) from error
+    except FollowedPayeesError as error:
+        raise not_ready(FOLLOWED) from error
     except (KafkaError, StreamsError, OSError, TimeoutError) as error:
         raise broker_away("whether the payee was written is not known; send the same again") from error
     return PayeesResponse([_item(*each) for each in book.list(request.user_id)])
@@ -166,7 +178,10 @@ class HeldPayees:
         """Return a user's payee, masked; ProblemError `not-ready` while they are being read."""
         if self._context.payouts is None or not self._context.payouts.desk.channels:
             return None
-        payee = _book(self._context, partition).find(user_id, payee_id)
+        book = self._context.payouts.readable_book(partition)
+        if book is None:
+            raise not_ready("the payees of the partition are being read")
+        payee = book.find(user_id, payee_id)
         return None if payee is None else MaskedPayee(payee.channel, *_masked(payee))
 
 
@@ -174,6 +189,18 @@ def _check_configured(context: RequestContext) -> None:
     """Raise ProblemError on a worker without channels, which keeps no payees."""
     if context.payouts is None or not context.payouts.desk.channels:
         raise ProblemError("unknown-channel", "this worker keeps no payees: REBATE_CHANNELS names no channel")
+
+
+async def _book_soon(context: RequestContext, partition: int) -> PayeeBook:
+    """Return the payees of a partition, which are read when it is taken over or the turn begins."""
+    until = time.monotonic() + READ_SECONDS_MAX
+    while True:
+        try:
+            return _book(context, partition)
+        except ProblemError:
+            if context.payouts is None or time.monotonic() >= until:
+                raise
+        await asyncio.sleep(READ_POLL_SECONDS)
 
 
 def _book(context: RequestContext, partition: int) -> PayeeBook:

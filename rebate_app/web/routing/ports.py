@@ -191,6 +191,10 @@ class PayoutRoom(Protocol):
         """Return the payees of the partitions that are owned and read."""
         ...
 
+    def readable_book(self, partition: int) -> PayeeBook | None:
+        """Return the payees of a partition to read; for a moment they may be those from before a turn."""
+        ...
+
     def manual(self, partition: int) -> ManualPayouts | None:
         """Return the payouts by hand of a partition that may be paid for here now, else None."""
         ...
