@@ -121,6 +121,7 @@ ENTRY = _typed("ledger entry", accounts.ENTRY, 3, (1, 2, 3))
 ID_HEAD = _typed("attribution account head", accounts.ID_HEAD)
 TOTALS = _typed("totals of a day", totals.TOTALS, 2, (1, 2))
 TOTALS_BLOCKS = KindSpec("blocks of totals", accounts.NAME, "exact", totals.BLOCKS_KEY, totals.BLOCKS)
+WITHDRAWAL = _typed("withdrawal", money_out.WITHDRAWAL)
 INVITEE = _text("invitee", accounts.INVITEE)
 ORDER_NUMBER = _text("order number of a line", order_numbers.ORDER_NUMBER, table=order_lines.NAME)
 PROGRESS = KindSpec("progress of a scan", EVERY_TABLE, "prefix", build.PROGRESS.prefix, build.PROGRESS)
@@ -156,7 +157,7 @@ KINDS = KindTable(
         KindSpec("counters", accounts.NAME, "exact", accounts.COUNTERS_KEY, accounts.COUNTERS),
         _typed("summary of money out", money_out.SUMMARY),
         _typed("requests of a day", money_out.DAY_COUNT),
-        _typed("withdrawal", money_out.WITHDRAWAL),
+        WITHDRAWAL,
         _text("id of a user's withdrawal", money_out.WITHDRAWAL_ID),
         _text("withdrawal by state", money_out.WITHDRAWAL_BY_STATE),
         _text("payee who was paid", money_out.PAID_PAYEE),

@@ -3,8 +3,9 @@
 Ledger entries of format 1 and older moments of a line's timeline lack the network's moment (`modified_at`),
 and such moments and profile facts the actor: the current fold adds them. Entries of format 2, totals of
 format 1 and heads of format 1 have nothing frozen or withdrawn; lines of accounts lack the member for
-repricings; older order lines do not keep `order_id`, and are not found under it. Everything else has to be
-what the facts make. A record that cannot be decoded is not an older one.
+repricings; older order lines do not keep `order_id`, and are not found under it; older withdrawals do not
+keep when they were paid and returned. Everything else has to be what the facts make. A record that cannot be
+decoded is not an older one.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from msgspec.structs import replace
 from rebate_app.domain.account.account import Head, Profiles
 from rebate_app.domain.account.ledger import Entry
 from rebate_app.domain.account.totals import Totals
+from rebate_app.domain.money_out.withdrawal import Withdrawal
 from rebate_app.domain.order.line import LineState
 from rebate_app.streams.errors import UnreadableStateError
 from rebate_app.streams.state.store import Readable
-from tables import accounts, order_lines, order_numbers, totals
-from tables.kinds import ORDER_NUMBER, TOTALS, is_order_line, kind_of
+from tables import accounts, money_out, order_lines, order_numbers, totals
+from tables.kinds import ORDER_NUMBER, TOTALS, WITHDRAWAL, is_order_line, kind_of
 
 from .record_kinds import is_account_line, is_ledger_entry, is_profiles, is_user_head
 
@@ -48,6 +50,10 @@ def is_older_form(table: str, key: bytes, actual: bytes, expected: bytes) -> boo
             return _is_older_head(accounts.HEAD.decode(actual, key), accounts.HEAD.decode(expected, key))
         if kind_of(table, key) is TOTALS:
             return _is_older_totals(totals.TOTALS.decode(actual, key), totals.TOTALS.decode(expected, key))
+        if kind_of(table, key) is WITHDRAWAL:
+            return _is_older_withdrawal(
+                money_out.WITHDRAWAL.decode(actual, key), money_out.WITHDRAWAL.decode(expected, key)
+            )
         return is_ledger_entry(key) and _is_older_entry(
             accounts.ENTRY.decode(actual, key), accounts.ENTRY.decode(expected, key)
         )
@@ -87,6 +93,14 @@ def _is_older_totals(actual: Totals, expected: Totals) -> bool:
 
 def _is_older_head(actual: Head, expected: Head) -> bool:
     return actual == replace(expected, format=HEAD_FORMAT_WITHOUT_WITHDRAWALS)
+
+
+def _is_older_withdrawal(actual: Withdrawal, expected: Withdrawal) -> bool:
+    return actual == replace(
+        expected,
+        paid_at=actual.paid_at and expected.paid_at,
+        returned_at=actual.returned_at and expected.returned_at,
+    )
 
 
 def _are_older_profiles(actual: Profiles, expected: Profiles) -> bool:

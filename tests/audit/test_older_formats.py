@@ -10,10 +10,12 @@ import pytest
 
 from rebate_app.audit.older_formats import is_older_form
 from rebate_app.domain.account.account import Profiles
+from rebate_app.domain.money_out.withdrawal import Withdrawal
 from rebate_app.domain.order.line import LineState, TimelineEntry
 from rebate_app.wire.internal import is_internal, without_moment
 from tables.accounts import ENTRY, HEAD, PROFILES
 from tables.kinds import is_order_line
+from tables.money_out import WITHDRAWAL
 from tables.order_lines import LINE as ORDER_LINE
 from tests.audit.list_logs import ListLogs, audit, only
 from tests.audit.worlds import send_feed
@@ -200,6 +202,22 @@ class TestUpdated:
 
         assert is_older(None)
         assert not is_older("key:x")
+
+    def test_older_withdrawals_have_no_moments(self) -> None:
+        """Either may be missing, another one is a difference, and so is everything else."""
+        whole = Withdrawal(1, "w1", 0, 100, "bank", "p1", "", "user:u1", 1, 2, 3, paid_at=4, returned_at=5)
+        key, expected = WITHDRAWAL.key("u1", "w1"), msgspec.json.encode(whole)
+
+        def is_older(**members: Any) -> bool:
+            actual = msgspec.json.encode(msgspec.structs.replace(whole, **members))
+            return is_older_form("accounts", key, actual, expected)
+
+        shorter = msgspec.json.encode(msgspec.json.decode(expected)[:-2])
+        assert is_older_form("accounts", key, shorter, expected)
+        assert is_older(paid_at=0)
+        assert not is_older(paid_at=3)
+        assert not is_older(returned_at=6)
+        assert not is_older(paid_at=0, amount=99)
 
     def test_what_cannot_be_decoded_is_no_older_record(self) -> None:
         """A damaged record is a difference, whatever table it is in."""

@@ -157,6 +157,14 @@ class Bank:
         texts = {"code": "", "channel_ref": "", "needs_user_url": ""} | more
         self.write(PayoutResult(user_id, own_id, number, status, amount, **texts, at=self.now_us))
 
+    def append_result(self, status: Any, recorded_at: int) -> None:
+        """Write a result of now into a record of another moment."""
+        known = self.withdrawal()
+        assert known is not None
+        fact = PayoutResult("u1", "w1", 1, status, known.net, "", "", "", at=self.now_us)
+        self.now_us = recorded_at
+        self.write(fact)
+
     def withdrawal(self, own_id: str = "w1", user_id: str = "u1") -> Withdrawal | None:
         """Return a withdrawal of the table."""
         return WITHDRAWAL.read(self.store, WITHDRAWAL.key(user_id, own_id))

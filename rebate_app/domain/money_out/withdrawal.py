@@ -9,7 +9,7 @@ import hashlib
 
 from msgspec import Struct, field
 
-from .states import OPEN, REQUESTED
+from .states import OPEN, PAID, REQUESTED, RETURNED
 
 PAYOUT_NO_DIGITS = 32
 NOT_QUEUED = -1
@@ -77,7 +77,8 @@ class Withdrawal(Struct, array_like=True):
     why it was refused, rejected or cancelled. From `review` to `available` are the decision's; it took effect
     at `decided_offset`. `queued`: its number among the partition's undecided requests. `answered`: a result
     other than `payer` was written once, so that "not found" is never believed. `contradicted` counts results
-    that its state does not allow.
+    that its state does not allow. `paid_at` and `returned_at`: when the money left and came back, 0 for never
+    and in records of versions that did not keep it: `payment_at` and `return_at` answer for these, too.
     """
 
     format: int
@@ -110,6 +111,28 @@ class Withdrawal(Struct, array_like=True):
     result: Result | None = None
     resolved: Resolved | None = None
     contradicted: int = 0
+    paid_at: int = 0
+    returned_at: int = 0
+
+    @property
+    def stated_paid_at(self) -> int:
+        """Return the moment of the last result if it says paid, else of the last attempt.
+
+        Nobody says when money left that people confirmed, or that the service first mentions as returned:
+        the attempt is the nearest that is known.
+        """
+        result = self.result
+        return result.at if result is not None and result.status == PAID else self.attempts[-1].at
+
+    @property
+    def payment_at(self) -> int | None:
+        """Return when it was paid, whatever was said later; None for one that was not."""
+        return (self.paid_at or self.stated_paid_at) if self.state in (PAID, RETURNED) else None
+
+    @property
+    def return_at(self) -> int | None:
+        """Return when the payment came back; None for one that did not."""
+        return (self.returned_at or self.updated_at) if self.state == RETURNED else None
 
     @property
     def is_open(self) -> bool:

@@ -260,6 +260,7 @@ class WithdrawalFold:
         if step.to == before and not step.moves:
             return
         withdrawal.state = step.to
+        _note_moments(withdrawal, step)
         for move in step.moves:
             parts, frozen, withdrawn = moved(move, withdrawal.amount)
             booking = Booking(
@@ -333,6 +334,14 @@ def _wait(withdrawal: Withdrawal, verdict: WaitingVerdict) -> None:
         if verdict.actor != ANONYMOUS and any(each.actor == verdict.actor for each in waiting):
             return
     waiting.append(verdict)
+
+
+def _note_moments(withdrawal: Withdrawal, step: Step) -> None:
+    """Keep when the money left, and when it came back: later results say nothing about that."""
+    if states.PAY in step.moves or states.PAY_AFTER_BACK in step.moves:
+        withdrawal.paid_at = withdrawal.stated_paid_at
+    if states.RETURN in step.moves and withdrawal.result is not None:
+        withdrawal.returned_at = withdrawal.result.at
 
 
 def _note_result(withdrawal: Withdrawal, fact: PayoutResult) -> bool:

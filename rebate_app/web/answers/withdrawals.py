@@ -87,6 +87,8 @@ class WithdrawalItem(Struct, kw_only=True):
     requested_at: Moment
     decided_at: Moment | None
     updated_at: Moment
+    paid_at: Annotated[Moment | None, Meta(description="when the money left, whatever was said later")]
+    returned_at: Annotated[Moment | None, Meta(description="when it came back")]
     rule_version: str | None
     memo: str | None
 
@@ -114,6 +116,8 @@ class WithdrawalOrId(Struct, kw_only=True):
     requested_at: Moment | UnsetType = UNSET
     decided_at: Moment | UnsetType | None = UNSET
     updated_at: Moment | UnsetType = UNSET
+    paid_at: Moment | UnsetType | None = UNSET
+    returned_at: Moment | UnsetType | None = UNSET
     rule_version: str | UnsetType | None = UNSET
     memo: str | UnsetType | None = UNSET
 

@@ -41,9 +41,15 @@ def withdrawal_item(user_id: str, withdrawal: Withdrawal, payee: MaskedPayee | N
         "requested_at": format_moment(withdrawal.requested_at),
         "decided_at": format_moment(withdrawal.decided_at) if decided else None,
         "updated_at": format_moment(withdrawal.updated_at),
+        "paid_at": _moment_or_none(withdrawal.payment_at),
+        "returned_at": _moment_or_none(withdrawal.return_at),
         "rule_version": withdrawal.rule_version or None,
         "memo": withdrawal.memo or None,
     }
+
+
+def _moment_or_none(moment_us: int | None) -> str | None:
+    return None if moment_us is None else format_moment(moment_us)
 
 
 def _approval(approval: Approval) -> dict[str, Any]:
