@@ -75,7 +75,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     def run_guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except click.ClickException:
+        except (click.ClickException, click.Abort):
             raise
         except KeyboardInterrupt:
             fail("Interrupted.", EXIT_INTERRUPTED)

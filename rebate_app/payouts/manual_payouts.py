@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -17,8 +17,8 @@ from msgspec import Struct
 from rebate_app.domain.money_out import paying, states
 from rebate_app.domain.money_out.facts import PayoutAttempt, PayoutResult
 from rebate_app.domain.money_out.states import TRANSITIONS
-from rebate_app.domain.money_out.withdrawal import Withdrawal
-from rebate_app.wire.moments import MILLISECOND_US
+from rebate_app.domain.money_out.withdrawal import Result, Withdrawal
+from rebate_app.wire.moments import MILLISECOND_US, SECOND_US
 
 from .channels.channel_file import ChannelSpec
 from .partition import PartitionTable
@@ -51,7 +51,10 @@ class ExportRow(Struct, frozen=True):
 
 
 class ResultRow(Struct, frozen=True):
-    """What a file states about a payout, `amount` in fen; `row` counts from 1."""
+    """What a file states about a payout, `amount` in fen; `row` counts from 1.
+
+    `at`: when that happened (µs), None where the file does not say.
+    """
 
     row: int
     payout_no: str
@@ -59,6 +62,7 @@ class ResultRow(Struct, frozen=True):
     amount: int
     channel_ref: str
     code: str
+    at: int | None = None
 
 
 class RowVerdict(Struct, frozen=True):
@@ -79,11 +83,11 @@ class ManualPayouts:
     async def export(self, spec: ChannelSpec, export_id: str, *, is_open: bool) -> list[ExportRow]:
         """Attempt what is ready under an export, and return all rows of it."""
         if is_open:
-            for user_id, withdrawal in list(self._of(spec.name, (states.APPROVED,))):
+            for user_id, withdrawal in list(self._of((spec.name,), (states.APPROVED,))):
                 if not self._hold(user_id, withdrawal, spec):
                     await self._attempt(user_id, withdrawal, spec, export_id)
         rows = []
-        for user_id, withdrawal in self._of(spec.name, ATTEMPTED_STATES):
+        for user_id, withdrawal in self._of((spec.name,), ATTEMPTED_STATES):
             if any(attempt.export_id == export_id for attempt in withdrawal.attempts):
                 rows.append(self._row(user_id, withdrawal))
         return rows
@@ -91,22 +95,22 @@ class ManualPayouts:
     def exports(self, channel: str) -> dict[str, int]:
         """Return how many payouts of each export are still open."""
         found: dict[str, int] = {}
-        for _, withdrawal in self._of(channel, (states.SENDING, states.NEEDS_USER, states.STUCK)):
+        for _, withdrawal in self._of((channel,), (states.SENDING, states.NEEDS_USER, states.STUCK)):
             newest = withdrawal.last_attempt
             if newest is not None and newest.export_id:
                 found[newest.export_id] = found.get(newest.export_id, 0) + 1
         return found
 
-    def check(self, channel: str, rows: Sequence[ResultRow]) -> list[RowVerdict]:
-        """Return what would become of the rows that are about this partition."""
-        known = {withdrawal.payout_no: withdrawal for _, withdrawal in self._of(channel, ATTEMPTED_STATES)}
+    def check(self, channels: Collection[str], rows: Sequence[ResultRow]) -> list[RowVerdict]:
+        """Return what would become of the rows that are about these channels' payouts in this partition."""
+        known = {withdrawal.payout_no: withdrawal for _, withdrawal in self._of(channels, ATTEMPTED_STATES)}
         return [
             RowVerdict(row.row, _verdict(known[row.payout_no], row)) for row in rows if row.payout_no in known
         ]
 
-    async def take(self, channel: str, rows: Sequence[ResultRow]) -> list[RowVerdict]:
+    async def take(self, channels: Collection[str], rows: Sequence[ResultRow]) -> list[RowVerdict]:
         """Write the results of the rows that can be taken; return what became of each of this partition."""
-        places = {each.payout_no: (user_id, each) for user_id, each in self._of(channel, ATTEMPTED_STATES)}
+        places = {each.payout_no: (user_id, each) for user_id, each in self._of(channels, ATTEMPTED_STATES)}
         verdicts = []
         for row in rows:
             if row.payout_no not in places:
@@ -119,10 +123,10 @@ class ManualPayouts:
             verdicts.append(RowVerdict(row.row, verdict))
         return verdicts
 
-    def _of(self, channel: str, wanted: Sequence[str]) -> Iterator[tuple[str, Withdrawal]]:
+    def _of(self, channels: Collection[str], wanted: Sequence[str]) -> Iterator[tuple[str, Withdrawal]]:
         for state in wanted:
             for user_id, withdrawal in self._table.in_state(state):
-                if withdrawal.channel == channel:
+                if withdrawal.channel in channels:
                     yield user_id, withdrawal
 
     def _hold(self, user_id: str, withdrawal: Withdrawal, spec: ChannelSpec) -> str:
@@ -145,7 +149,6 @@ class ManualPayouts:
 
     async def _write(self, user_id: str, withdrawal: Withdrawal, row: ResultRow) -> None:
         newest = withdrawal.attempts[-1]
-        at_us = _now_us()
         fact = PayoutResult(
             user_id,
             withdrawal.withdrawal_id,
@@ -155,14 +158,10 @@ class ManualPayouts:
             row.code,
             row.channel_ref,
             "",
-            at_us,
+            _moment_of(withdrawal, row, _now_us()),
         )
         await self._journal.append(fact)
-        await self._until(
-            user_id,
-            withdrawal.withdrawal_id,
-            lambda each: each.result is not None and each.result.at >= at_us,
-        )
+        await self._until(user_id, withdrawal.withdrawal_id, lambda each: _is_result(each.result, fact))
 
     async def _until(self, user_id: str, own_id: str, reached: Callable[[Withdrawal], bool]) -> None:
         """Wait until what was written is folded, within a bound."""
@@ -190,6 +189,23 @@ def _verdict(withdrawal: Withdrawal, row: ResultRow) -> str:
         return "unchanged"
     step = TRANSITIONS.get((withdrawal.state, f"result-{row.status}"))
     return "" if step is not None else "wrong-state"
+
+
+def _moment_of(withdrawal: Withdrawal, row: ResultRow, now_us: int) -> int:
+    """Return when a row's result came about: what the file says where that can be, else now.
+
+    Nothing comes about before the first attempt, whose second files may cut, or in the future.
+    """
+    begun_us = withdrawal.attempts[0].at // SECOND_US * SECOND_US
+    if row.at is None or not begun_us <= row.at <= now_us:
+        return now_us
+    return row.at // MILLISECOND_US * MILLISECOND_US
+
+
+def _is_result(result: Result | None, fact: PayoutResult) -> bool:
+    """Whether a withdrawal's last result is that of the fact."""
+    stated = fact.attempt, fact.status, fact.channel_ref, fact.at
+    return result is not None and (result.attempt, result.status, result.channel_ref, result.at) == stated
 
 
 def _now_us() -> int:

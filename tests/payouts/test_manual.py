@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -14,6 +15,7 @@ from rebate_app.payouts.channels.channel_file import ChannelSpec
 from rebate_app.payouts.channels.manual import ManualChannel
 from rebate_app.payouts.manual_payouts import ManualPayouts, ResultRow
 from rebate_app.payouts.ports import Payee, Standing
+from rebate_app.wire.moments import DAY_US, SECOND_US
 
 from .world import USER, Log
 
@@ -27,6 +29,7 @@ class Table:
     def __init__(self, log: Log) -> None:
         self.log = log
         self.dies_after: int | None = None
+        self.folds_late = False
 
     def in_state(self, state: str) -> Iterator[tuple[str, Withdrawal]]:
         """Yield the withdrawals of a state."""
@@ -51,7 +54,10 @@ class Table:
         if self.dies_after is not None:
             self.dies_after -= 1
         await asyncio.sleep(0)
-        self.log.fold(fact)
+        if self.folds_late:
+            asyncio.get_running_loop().call_later(0.1, self.log.fold, fact)
+        else:
+            self.log.fold(fact)
 
 
 def made(count: int) -> tuple[Table, ManualPayouts]:
@@ -118,12 +124,55 @@ class TestResults:
             ResultRow(7, rows[3].payout_no, "returned", 995, "", ""),
         ]
         wanted = {1: "", 2: "", 3: "amount", 4: "status", 6: "not-exported", 7: ""}
-        assert {each.row: each.verdict for each in manual.check("bank", given)} == wanted
-        assert {each.row: each.verdict for each in await manual.take("bank", given)} == wanted
-        again = {each.row: each.verdict for each in await manual.take("bank", given[:2])}
+        assert {each.row: each.verdict for each in manual.check(["bank"], given)} == wanted
+        assert {each.row: each.verdict for each in await manual.take(["bank"], given)} == wanted
+        again = {each.row: each.verdict for each in await manual.take(["bank"], given[:2])}
         assert again == {1: "unchanged", 2: "unchanged"}
         late = [ResultRow(1, rows[1].payout_no, "returned", 995, "", "")]
-        assert [each.verdict for each in await manual.take("bank", late)] == ["wrong-state"]
+        assert [each.verdict for each in await manual.take(["bank"], late)] == ["wrong-state"]
         found = [each.state for each in table.log.withdrawals.values()]
         assert found[:2] == [states.PAID, states.FAILED]
         assert found[3] == states.RETURNED
+
+    async def test_channels(self) -> None:
+        """A row finds its payout in the channels that are asked for, and in no other one."""
+        table, manual = made(1)
+        (row,) = await manual.export(SPEC, "x1", is_open=True)
+        given = [ResultRow(1, row.payout_no, "paid", 995, "r1", "")]
+        assert manual.check(["cash"], given) == await manual.take(["cash"], given) == []
+        assert [each.verdict for each in await manual.take(["cash", "bank"], given)] == [""]
+        assert table.log.withdrawals["w0"].state == states.PAID
+
+    async def test_the_moment_of_the_file(self) -> None:
+        """The result is of then, if that is between the second of the first attempt and now."""
+        table, manual = made(1)
+        (row,) = await manual.export(SPEC, "x1", is_open=True)
+        attempt = table.log.withdrawals["w0"].attempts[0]
+        attempt.at -= 5 * DAY_US
+        begun, now = attempt.at // SECOND_US * SECOND_US, time.time_ns() // 1_000
+        moments = {
+            begun: begun,
+            begun + DAY_US + 1: begun + DAY_US,
+            begun - 1: None,
+            now + DAY_US: None,
+            None: None,
+        }
+        for number, (at, expected) in enumerate(moments.items()):
+            given = [ResultRow(1, row.payout_no, "paid", 995, f"r{number}", "", at)]
+            assert [each.verdict for each in await manual.take(["bank"], given)] == [""]
+            result = table.log.withdrawals["w0"].result
+            assert result is not None
+            assert result.at == expected or (
+                expected is None and now // 1_000 * 1_000 <= result.at < now + DAY_US // 2
+            )
+
+    async def test_an_older_moment_is_waited_for_until_it_is_folded(self) -> None:
+        """The result before it is a younger one."""
+        table, manual = made(1)
+        (row,) = await manual.export(SPEC, "x1", is_open=True)
+        table.log.withdrawals["w0"].attempts[0].at -= 5 * DAY_US
+        await manual.take(["bank"], [ResultRow(1, row.payout_no, "paid", 995, "r1", "")])
+        table.folds_late = True
+        at = time.time_ns() // 1_000 - DAY_US
+        await manual.take(["bank"], [ResultRow(1, row.payout_no, "returned", 995, "r1", "", at)])
+        assert table.log.withdrawals["w0"].state == states.RETURNED

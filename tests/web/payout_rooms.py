@@ -53,10 +53,10 @@ class Room:
 
     active = "rebate"
 
-    def __init__(self, folder: Path, partitions: int, topic: Topic) -> None:
+    def __init__(self, folder: Path, partitions: int, topic: Topic, by_hand: str = MANUAL) -> None:
         make_keys(folder)
         file = folder / "channels.toml"
-        file.write_text(MANUAL + channel_entry("http", "http://127.0.0.1:1", folder))
+        file.write_text(by_hand + channel_entry("http", "http://127.0.0.1:1", folder))
         self.states = ChannelStates("rebate-channels")
         self.states._whole_at = self.states._clock() + 1_000
         settings = load_settings(

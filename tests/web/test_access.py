@@ -66,6 +66,7 @@ EXPECTED = {
     "POST /v1/channels/{name}/close": ("withdrawals:review", ""),
     "POST /v1/channels/{name}/exports": ("payouts:export", ""),
     "POST /v1/channels/{name}/results": (OPERATE, ""),
+    "POST /v1/payouts/results": (OPERATE, ""),
     "POST /v1/sources/{account}/pause": (OPERATE, ""),
     "POST /v1/sources/{account}/resume": (OPERATE, ""),
     "POST /v1/payout-notifications/{channel}": (OPEN, ""),

@@ -10,7 +10,7 @@ from rebate_app.domain.facts import AMOUNT_FEN_MAX
 from rebate_app.domain.faults import UNDECODABLE, UNKNOWN_MEMBER
 from rebate_app.payouts.channels.channel_file import KINDS
 from rebate_app.wire.channel_states import CHANNEL_STATES
-from rebate_app.wire.facts.text_types import OwnIdText
+from rebate_app.wire.facts.text_types import MomentText, OwnIdText
 
 from ..operation import Operation, RequestBody
 from .common import Count, Fen, Moment, Unavailable, one_of
@@ -167,13 +167,15 @@ class ResultBody(Struct, kw_only=True):
     amount: FenInFile
     channel_ref: Word | None = None
     code: Word | None = None
+    at: Annotated[MomentText | None, Meta(description="when it came about")] = None
 
 
 class ResultsBody(StaffBody, kw_only=True, forbid_unknown_fields=True):
-    """Rows of a file; `strict`: nothing is taken if any is refused."""
+    """Rows of a file; `strict`: nothing is taken if any is refused, `dry_run`: nothing at all."""
 
     rows: Annotated[list[ResultBody], Meta(max_length=ROWS_MAX)]
     strict: bool = False
+    dry_run: Annotated[bool, Meta(description="check every row, and take none")] = False
 
 
 _PLAIN: Final = (UNDECODABLE, UNKNOWN_MEMBER, "invalid-reason")
@@ -222,10 +224,11 @@ CHANNEL_SET = Operation(ChannelSet, codes=("unknown-channel",), body=_staff(Staf
 CHANNEL_EXPORT = Operation(
     ExportRows, codes=("unknown-channel", "not-ready"), body=_staff(ExportBody, "invalid-export_id")
 )
-CHANNEL_RESULTS = Operation(
+#: Of one manual channel, or of all of them.
+RESULTS = Operation(
     ResultsTaken,
     codes=("unknown-channel", "not-ready"),
-    body=_staff(ResultsBody, "invalid-rows", "invalid-strict"),
+    body=_staff(ResultsBody, "invalid-rows", "invalid-strict", "invalid-dry_run"),
     unforeseen={"invalid-rows": "JSON Schema takes 5.0 for an integer; here it is none"},
 )
 PAYOUT_NOTIFICATION = Operation(

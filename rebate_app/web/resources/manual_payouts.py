@@ -19,6 +19,7 @@ from rebate_app.payouts.partition import EXECUTED_STATES, WithdrawalLists
 from rebate_app.streams.errors import StreamsError
 from rebate_app.streams.task.owner_writes import WriteDroppedError
 from rebate_app.wire.facts.money import match_own_id
+from rebate_app.wire.moments import parse_moment
 from tables.withdrawal_counts import is_unanswered
 
 from ..context import HttpRequest, HttpResponse, RequestContext, json_response
@@ -30,7 +31,7 @@ from ..routing.ports import Local
 from .writes import members_of, trail_of
 
 ROWS_MAX: Final = 5_000
-ROW_MEMBERS: Final = frozenset({"payout_no", "status", "amount", "channel_ref", "code"})
+ROW_MEMBERS: Final = frozenset({"payout_no", "status", "amount", "channel_ref", "code", "at"})
 TEXT_CHARACTERS_MAX: Final = 64
 UNKNOWN: Final = "unknown-payout"
 _FAILED: Final = (KafkaError, StreamsError, OSError, TimeoutError)
@@ -52,7 +53,7 @@ class ExportResponse(Struct, frozen=True):
 class ResultsRequest(PartitionRequest, frozen=True):
     """Rows about payouts of any partition; `write` False: only say what would become of them."""
 
-    channel: str
+    channels: list[str]
     rows: list[ResultRow]
     write: bool
 
@@ -83,9 +84,9 @@ async def do_results(context: RequestContext, local: Local, request: ResultsRequ
     """Check or write results as the owner."""
     manual = _manual(context, local)
     if not request.write:
-        return ResultsResponse(manual.check(request.channel, request.rows))
+        return ResultsResponse(manual.check(request.channels, request.rows))
     try:
-        return ResultsResponse(await manual.take(request.channel, request.rows))
+        return ResultsResponse(await manual.take(request.channels, request.rows))
     except WriteDroppedError as error:
         raise not_ready(str(error)) from error
     except _FAILED as error:
@@ -120,36 +121,52 @@ async def post_export(context: RequestContext, request: HttpRequest) -> HttpResp
 
 
 async def post_results(context: RequestContext, request: HttpRequest) -> HttpResponse:
-    """Answer `POST /v1/channels/{name}/results` `{"rows","strict","reason"}`.
+    """Answer `POST /v1/channels/{name}/results` `{"rows","strict","dry_run","reason"}`.
 
-    `strict`: nothing is written if any row is refused.
+    `strict`: nothing is written if any row is refused; `dry_run`: nothing is written at all.
     """
-    name = _manual_channel(context, request)
-    document = await members_of(request, "rows", "strict")
-    rows, strict = _rows_of(document), document.get("strict", False)
-    if not isinstance(strict, bool):
-        raise refused([("", Fault("invalid-strict", "strict", "strict is true or false"))])
-    verdicts = await _verdicts(context, request, name, rows, write=False)
+    return await _results(context, request, [_manual_channel(context, request)])
+
+
+async def post_any_results(context: RequestContext, request: HttpRequest) -> HttpResponse:
+    """Answer `POST /v1/payouts/results`, the same for the payouts of all manual channels."""
+    specs = {} if context.payouts is None else context.payouts.desk.channels
+    names = [name for name, spec in specs.items() if not spec.channel.is_automatic]
+    if not names:
+        raise ProblemError("unknown-channel", "no manual channel is configured")
+    return await _results(context, request, names)
+
+
+async def _results(context: RequestContext, request: HttpRequest, channels: list[str]) -> HttpResponse:
+    document = await members_of(request, "rows", "strict", "dry_run")
+    rows, strict, dry_run = _rows_of(document), _flag(document, "strict"), _flag(document, "dry_run")
+    verdicts = await _verdicts(context, request, channels, rows, write=False)
     refusals = {row: verdict for row, verdict in verdicts.items() if verdict not in ("", "unchanged")}
-    if not (strict and refusals):
+    writes = not dry_run and not (strict and refusals)
+    if writes:
         taken = [row for row in rows if verdicts[row.row] == ""]
         if taken:
             await trail_of(request).begin()  # results are written by many owners
-        verdicts |= await _verdicts(context, request, name, taken, write=True)
-    accepted = 0 if strict and refusals else sum(verdict == "" for verdict in verdicts.values())
+        verdicts |= await _verdicts(context, request, channels, taken, write=True)
+    accepted = sum(verdict == "" for verdict in verdicts.values()) if writes else 0
     unchanged = sum(verdict == "unchanged" for verdict in verdicts.values())
     listed = [{"row": row, "code": code} for row, code in sorted(verdicts.items()) if row in refusals]
     return json_response({"accepted": accepted, "unchanged": unchanged, "refused": listed})
 
 
 async def _verdicts(
-    context: RequestContext, request: HttpRequest, channel: str, rows: Sequence[ResultRow], *, write: bool
+    context: RequestContext,
+    request: HttpRequest,
+    channels: list[str],
+    rows: Sequence[ResultRow],
+    *,
+    write: bool,
 ) -> dict[int, str]:
     """Return what becomes of each row; `unknown-payout` for one that no partition knows."""
     found = {row.row: UNKNOWN for row in rows}
     if rows:
         for partition in range(context.placement.partitions):
-            wanted = ResultsRequest(partition, channel, list(rows), write)
+            wanted = ResultsRequest(partition, channels, list(rows), write)
             response = await RESULTS.call(context, wanted, request.request_id)
             found |= {each.row: each.verdict for each in response.verdicts}
     return found
@@ -161,6 +178,13 @@ def _manual_channel(context: RequestContext, request: HttpRequest) -> str:
     if spec is None or spec.channel.is_automatic:
         raise ProblemError("unknown-channel", "no manual channel of this name is configured")
     return name
+
+
+def _flag(document: dict[str, Any], name: str) -> bool:
+    flag = document.get(name, False)
+    if not isinstance(flag, bool):
+        raise refused([("", Fault(f"invalid-{name}", name, f"{name} is true or false"))])
+    return flag
 
 
 def _rows_of(document: dict[str, Any]) -> list[ResultRow]:
@@ -177,10 +201,21 @@ def _row_of(number: int, row: Any) -> ResultRow:
     amount = members.get("amount")
     words = all(isinstance(each, str) and _is_word(each) for each in (*needed, *optional))
     if type(amount) is not int or abs(amount) > AMOUNT_FEN_MAX or not words or members.keys() - ROW_MEMBERS:
-        detail = "a row has payout_no, status, amount in fen, and may have channel_ref and code"
+        detail = "a row has payout_no, status, amount in fen, and may have channel_ref, code and at"
         raise refused([("", Fault("invalid-rows", f"rows.{number - 1}", detail))])
     payout_no, status, channel_ref, code = (*map(str, needed), *map(str, optional))
-    return ResultRow(number, payout_no, status, amount, channel_ref, code)
+    at = _moment_of(number, members.get("at"))
+    return ResultRow(number, payout_no, status, amount, channel_ref, code, at)
+
+
+def _moment_of(number: int, text: object) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_moment(text if isinstance(text, str) else "")
+    except ValueError:
+        detail = "at is RFC 3339 with an offset"
+        raise refused([("", Fault("invalid-rows", f"rows.{number - 1}.at", detail))]) from None
 
 
 def _is_word(text: str) -> bool:

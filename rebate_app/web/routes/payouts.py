@@ -78,7 +78,21 @@ PAYOUT_ROUTES = (
                 (),
                 Access(OPERATIONS_WRITE),
                 "channel.results",
-                payouts.CHANNEL_RESULTS,
+                payouts.RESULTS,
+            )
+        },
+    ),
+    Route(
+        "payout-results",
+        "/v1/payouts/results",
+        "what became of payouts of any manual channel",
+        {
+            "POST": Method(
+                manual_payouts.post_any_results,
+                (),
+                Access(OPERATIONS_WRITE),
+                "channel.results",
+                payouts.RESULTS,
             )
         },
     ),
