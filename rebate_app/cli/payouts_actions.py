@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from rebate_app.payouts.files import (
     bill_rows,
     compare,
     export_file,
-    result_rows,
+    ignored_rows,
+    read_results,
 )
 from rebate_app.settings import EXIT_USAGE
 from rebate_app.wire.facts.identifiers import path_segment
@@ -43,13 +45,14 @@ async def read_status(client: WorkerClient) -> dict[str, Any]:
 
 
 async def set_channels(
-    client: WorkerClient, names: tuple[str, ...], verb: str, reason: str
+    client: WorkerClient, names: tuple[str, ...], verb: str, reason: str | None
 ) -> dict[str, Any]:
     """Open, pause or close channels, all of them without names."""
     if not names:
         names = tuple(item["name"] for item in (await client.get("/v1/channels"))["items"])
     paths = [f"/v1/channels/{path_segment(name)}/{verb}" for name in names]
-    return {"items": [await client.post(path, {"reason": reason}) for path in paths]}
+    body = {} if reason is None else {"reason": reason}
+    return {"items": [await client.post(path, body) for path in paths]}
 
 
 async def export(client: WorkerClient, channel: str, export_id: str, out: Path) -> dict[str, Any]:
@@ -64,20 +67,28 @@ async def export(client: WorkerClient, channel: str, export_id: str, out: Path) 
     return {"export_id": export_id, "rows": len(found["rows"]), "amount": amount, "file": str(out)}
 
 
-async def import_results(client: WorkerClient, channel: str, file: Path, *, strict: bool) -> dict[str, Any]:
-    """Send the rows of a file; return how many were accepted, and each refusal with its row."""
-    rows = _usable(lambda: result_rows(file.read_bytes()))
+async def import_results(
+    client: WorkerClient, channel: str | None, file: Path, *, strict: bool
+) -> dict[str, Any]:
+    """Send the rows of a file; return how many were accepted, and each refusal with its row.
+
+    `channel` None: a number finds its payout in whatever manual channel it has. `strict`: a refused row, also
+    one that cannot be read and is not sent, leaves all as it is.
+    """
+    found = _usable(lambda: read_results(file.read_bytes()))
+    rows, refused = found.rows, found.refused
     if strict and len(rows) > ROWS_AT_ONCE:
         raise CommandError(f"With --strict a file has at most {ROWS_AT_ONCE:,} rows.", EXIT_USAGE)
-    total: dict[str, Any] = {"read": len(rows), "accepted": 0, "unchanged": 0, "refused": []}
-    path = f"/v1/channels/{path_segment(channel)}/results"
+    path = "/v1/payouts/results" if channel is None else f"/v1/channels/{path_segment(channel)}/results"
+    body = {"strict": strict, "dry_run": strict and bool(refused), "reason": file.name[:200]}
+    total = {"read": len(rows) + len(refused), "accepted": 0, "unchanged": 0}
     for start in range(0, len(rows), ROWS_AT_ONCE):
         part = rows[start : start + ROWS_AT_ONCE]
-        found = await client.post(path, {"rows": part, "strict": strict, "reason": file.name[:200]})
-        total["accepted"] += found["accepted"]
-        total["unchanged"] += found["unchanged"]
-        total["refused"] += [each | {"row": each["row"] + start} for each in found["refused"]]
-    return total
+        answer = await client.post(path, body | {"rows": [members for _, members in part]})
+        total["accepted"] += answer["accepted"]
+        total["unchanged"] += answer["unchanged"]
+        refused += [each | {"row": part[each["row"] - 1][0]} for each in answer["refused"]]
+    return total | {"refused": sorted(refused, key=itemgetter("row"))}
 
 
 async def reconcile(client: WorkerClient, channel: str, file: Path) -> dict[str, Any]:
@@ -96,12 +107,15 @@ async def reconcile(client: WorkerClient, channel: str, file: Path) -> dict[str,
     if closes:
         path = f"/v1/channels/{path_segment(channel)}/close"
         await client.post(path, {"reason": f"reconcile {file.name}: paid there, not here"[:200]})
-    return {"rows": len(bill), "differences": [asdict(each) for each in differences], "closed": closes}
+    listed = [asdict(each) for each in differences]
+    return {"rows": len(bill), "ignored": ignored_rows(bill), "differences": listed, "closed": closes}
 
 
 def _ours(item: dict[str, Any]) -> Ours:
-    paid = item["state"] in ("paid", "returned")
-    return Ours(item["payout_no"], item["net"], item["state"], parse_at(item["updated_at"]) if paid else None)
+    paid_at, returned_at = (
+        None if item[name] is None else parse_at(item[name]) for name in ("paid_at", "returned_at")
+    )
+    return Ours(item["payout_no"], item["net"], paid_at, returned_at)
 
 
 def _usable(read: Any) -> Any:

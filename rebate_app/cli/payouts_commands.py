@@ -19,8 +19,7 @@ from .terminal import money, print_json, print_line, print_note, print_table, pr
 #: Workers confirm a closed channel within 10 s and its time-out; owners write what is exported.
 ANSWER_SECONDS_MAX = 120.0
 
-reason_option = click.option("--reason", metavar="TEXT", required=True, help="Why; it is kept in the trail.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+reason_option = click.option("--reason", metavar="TEXT", help="Why; it is kept in the trail.")
 
 
 @click.group(cls=CommandGroup)
@@ -61,7 +60,7 @@ def status(as_json: bool) -> None:
         print_line(f"export {export['export_id']} of {export['channel']}: {export['open']:,} open")
 
 
-def _set(names: tuple[str, ...], verb: str, reason: str, *, every: bool, as_json: bool) -> None:
+def _set(names: tuple[str, ...], verb: str, reason: str | None, *, every: bool, as_json: bool) -> None:
     from . import payouts_actions
 
     if every is bool(names):
@@ -85,7 +84,7 @@ def _set(names: tuple[str, ...], verb: str, reason: str, *, every: bool, as_json
 @reason_option
 @json_option
 @guarded
-def open_channel(names: tuple[str, ...], reason: str, as_json: bool) -> None:
+def open_channel(names: tuple[str, ...], reason: str | None, as_json: bool) -> None:
     """Let payouts be sent through a channel.
 
     \b
@@ -100,7 +99,7 @@ def open_channel(names: tuple[str, ...], reason: str, as_json: bool) -> None:
 @reason_option
 @json_option
 @guarded
-def pause_channel(names: tuple[str, ...], reason: str, as_json: bool) -> None:
+def pause_channel(names: tuple[str, ...], reason: str | None, as_json: bool) -> None:
     """Send nothing through a channel for now; asking goes on.
 
     \b
@@ -116,7 +115,7 @@ def pause_channel(names: tuple[str, ...], reason: str, as_json: bool) -> None:
 @reason_option
 @json_option
 @guarded
-def close_channel(names: tuple[str, ...], every: bool, reason: str, as_json: bool) -> None:
+def close_channel(names: tuple[str, ...], every: bool, reason: str | None, as_json: bool) -> None:
     """Send nothing through a channel, until somebody opens it; ends once every worker has confirmed.
 
     \b
@@ -130,7 +129,7 @@ def close_channel(names: tuple[str, ...], every: bool, reason: str, as_json: boo
 @payouts.command(epilog=EXITS)
 @by_option
 @reason_option
-@yes_option
+@click.option("--yes", is_flag=True, help="Do not ask; without a terminal nobody is asked.")
 @click.option(
     "--wait",
     "seconds",
@@ -143,7 +142,7 @@ def close_channel(names: tuple[str, ...], every: bool, reason: str, as_json: boo
 @click.option("--http/--no-http", default=True, help="Also audit what REBATE_URL answers.")
 @json_option
 @guarded
-def activate(by: str, reason: str, yes: bool, seconds: float, http: bool, as_json: bool) -> None:
+def activate(by: str, reason: str | None, yes: bool, seconds: float, http: bool, as_json: bool) -> None:
     """Let the app REBATE_APP_ID decide and pay, instead of the one that does now.
 
     Its workers have to run and to have folded everything, and its audit has to find nothing. Then the turn
@@ -158,11 +157,11 @@ def activate(by: str, reason: str, yes: bool, seconds: float, http: bool, as_jso
     from . import payouts_activation
 
     settings = load_settings()
-    confirm(f"Let the app {settings.app_id} decide and pay?", yes=yes)
+    confirm(f"Let the app {settings.app_id} decide and pay?", yes=yes or not sys.stdin.isatty())
     with progress("Activating") as report:
         found = run_with_broker(
             settings,
-            payouts_activation.activate(settings, seconds, by, reason, http=http, report=report),
+            payouts_activation.activate(settings, seconds, by, reason or "", http=http, report=report),
         )
     if as_json:
         print_json(found)
@@ -199,15 +198,18 @@ def export(channel: str, export_id: str, out: Path, as_json: bool) -> None:
 
 @payouts.command("import-results", epilog=EXITS)
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--channel", required=True, help="The manual channel.")
+@click.option("--channel", help="Take only payouts of this manual channel.")
 @click.option("--strict", is_flag=True, help="Take nothing if any row is refused.")
 @json_option
 @guarded
-def import_results(file: Path, channel: str, strict: bool, as_json: bool) -> None:
+def import_results(file: Path, channel: str | None, strict: bool, as_json: bool) -> None:
     """Take what became of exported payouts from a file (payout_no,status,amount_yuan,channel_ref,code,at).
 
+    Rows that are refused are listed with why, and the others are taken. Rows count from 1, below the header.
+
     \b
-    Example:
+    Examples:
+      rebate payouts import-results bank-results.csv
       rebate payouts import-results bank-results.csv --channel bank --strict
     """  # noqa: D301 - click's mark for text that is shown as it is
     from . import payouts_actions
@@ -234,7 +236,8 @@ def import_results(file: Path, channel: str, strict: bool, as_json: bool) -> Non
 def reconcile(file: Path, channel: str, as_json: bool) -> None:
     """Compare a service's bill (payout_no,amount_yuan,status,channel_ref,at) with the withdrawals.
 
-    A payout that was paid there and not here closes the channel. Ends with 1 on any difference.
+    A payout that was paid there and not here closes the channel. Ends with 1 on any difference. Rows that are
+    neither paid nor returned are counted, and their payouts are not paid there.
 
     \b
     Example:
@@ -249,6 +252,8 @@ def reconcile(file: Path, channel: str, as_json: bool) -> None:
         for each in found["differences"]:
             print_line(f"{each['kind']:<26} {each['payout_no']} here {each['here']} there {each['there']}")
         print_line(f"{len(found['differences']):,} differences in {found['rows']:,} rows")
+        for status_there, count in found["ignored"].items():
+            print_line(f"{count:,} rows are neither paid nor returned: {status_there or 'no status'}")
     if found["closed"]:
         print_note(f"The channel {channel} is closed.")
     if found["differences"]:
@@ -261,7 +266,7 @@ def payees() -> None:
 
 
 @payees.command(epilog=EXITS)
-@yes_option
+@click.option("--yes", is_flag=True, help="Not needed: nobody is asked.")
 @json_option
 @guarded
 def rotate(yes: bool, as_json: bool) -> None:
@@ -269,9 +274,9 @@ def rotate(yes: bool, as_json: bool) -> None:
 
     \b
     Example:
-      rebate payees rotate --yes
+      rebate payees rotate
     """  # noqa: D301 - click's mark for text that is shown as it is
-    confirm("Seal all payees with the first key?", yes=yes)
+    del yes
     found: dict[str, Any] = ask_worker(
         lambda client: client.post("/v1/payees/rotate", {}), ANSWER_SECONDS_MAX
     )

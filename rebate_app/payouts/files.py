@@ -9,12 +9,15 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from rebate_app.wire.moments import parse_at
+from rebate_app.domain.facts import AMOUNT_FEN_MAX
+from rebate_app.wire.facts.money import match_own_id
+from rebate_app.wire.moments import parse_at, parse_moment
 
 from .channels.yuan import parse_yuan, yuan_of
 
@@ -23,6 +26,11 @@ RESULT_COLUMNS: Final = ("payout_no", "status", "amount_yuan", "channel_ref", "c
 BILL_COLUMNS: Final = ("payout_no", "amount_yuan", "status", "channel_ref", "at")
 FORMULA_BEGINS: Final = ("=", "+", "-", "@", "\t", "\r")
 ESCAPE: Final = "'"
+
+#: What a bill says of money that left; rows with any other status are about payouts that are not paid there.
+PAID, RETURNED = "paid", "returned"
+#: A payout of such a row may be paid after the bill was made.
+UNSETTLED: Final = frozenset({"pending", "needs-user"})
 
 #: Kinds of differences between a bill and the withdrawals.
 PAID_THERE, PAID_HERE, AMOUNT, DUPLICATE, RETURNED_THERE, RETURNED_HERE = (
@@ -64,6 +72,15 @@ def read_rows(
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BadFileError("the file is not UTF-8") from None
+    try:
+        yield from _cells_of(text, columns, needed)
+    except csv.Error as error:
+        raise BadFileError(f"the file is no CSV: {error}") from None
+
+
+def _cells_of(
+    text: str, columns: Sequence[str], needed: Sequence[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     names = [name.strip() for name in reader.fieldnames or []]
     missing = [name for name in needed if name not in names]
@@ -71,10 +88,7 @@ def read_rows(
         raise BadFileError(f"the file has no column {', '.join(missing)}")
     reader.fieldnames = names
     for number, cells in enumerate(reader, start=1):
-        clean = {name: _clean(cells.get(name)) for name in columns}
-        if _is_mangled(clean["payout_no"]):
-            raise BadFileError(f"row {number}: a spreadsheet has changed payout_no to {clean['payout_no']}")
-        yield number, clean
+        yield number, {name: _clean(cells.get(name)) for name in columns}
 
 
 def _clean(cell: object) -> str:
@@ -82,24 +96,61 @@ def _clean(cell: object) -> str:
     return text.strip().removeprefix(ESCAPE).strip()
 
 
-def result_rows(content: bytes) -> list[dict[str, Any]]:
-    """Return the rows of a file of results, amounts in fen; BadFileError."""
-    rows = []
+class ResultsFile(Struct, frozen=True):
+    """What a file of results holds: (row, members of a row over HTTP) of the good rows, and the bad ones.
+
+    `refused` has {"row", "code"}: `invalid-` and the name of the column. Rows count from 1, below the header.
+    """
+
+    rows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+
+
+def read_results(content: bytes) -> ResultsFile:
+    """Return the rows of a file of results, amounts in fen; BadFileError for one that is no such file.
+
+    A row that cannot be read is refused by itself. Its form is that which HTTP asks for.
+    """
+    found = ResultsFile()
     for number, cells in read_rows(content, RESULT_COLUMNS, ("payout_no", "status", "amount_yuan")):
-        rows.append(
-            {
-                "payout_no": cells["payout_no"],
-                "status": cells["status"],
-                "amount": _fen(number, cells["amount_yuan"]),
-                "channel_ref": cells["channel_ref"] or None,
-                "code": cells["code"] or None,
-            }
-        )
-    return rows
+        bad = _bad_column(cells)
+        if bad:
+            found.refused.append({"row": number, "code": f"invalid-{bad}"})
+            continue
+        members = {
+            "payout_no": cells["payout_no"],
+            "status": cells["status"],
+            "amount": parse_yuan(cells["amount_yuan"]),
+            "channel_ref": cells["channel_ref"] or None,
+            "code": cells["code"] or None,
+            "at": cells["at"] or None,
+        }
+        found.rows.append((number, members))
+    return found
+
+
+def _bad_column(cells: Mapping[str, str]) -> str:
+    """Return the first column of a row that cannot be read, "" for none; the last three may be empty."""
+    for name in ("payout_no", "status", "channel_ref", "code"):
+        text = cells[name]
+        if match_own_id(text) is None and (text or name in ("payout_no", "status")):
+            return name
+    amount = parse_yuan(cells["amount_yuan"])
+    if amount is None or amount > AMOUNT_FEN_MAX:
+        return "amount_yuan"
+    return "" if not cells["at"] or _is_moment(cells["at"]) else "at"
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        parse_moment(text)
+    except ValueError:
+        return False
+    return True
 
 
 class BillRow(Struct, frozen=True):
-    """One row of a service's bill; `at` in µs, `amount` in fen."""
+    """One row of a service's bill; `at` in µs, `amount` in fen, `status` in small letters."""
 
     payout_no: str
     amount: int
@@ -108,33 +159,35 @@ class BillRow(Struct, frozen=True):
 
 
 def bill_rows(content: bytes) -> list[BillRow]:
-    """Return the rows of a bill; BadFileError."""
-    rows = []
-    for number, cells in read_rows(content, BILL_COLUMNS, BILL_COLUMNS):
-        try:
-            at = parse_at(cells["at"])
-        except ValueError:
-            raise BadFileError(f"row {number}: at is no RFC 3339 moment with an offset") from None
-        if cells["status"] not in ("paid", "returned"):
-            raise BadFileError(f"row {number}: status is paid or returned")
-        rows.append(BillRow(cells["payout_no"], _fen(number, cells["amount_yuan"]), cells["status"], at))
-    return rows
+    """Return the rows of a bill, whatever their status; BadFileError."""
+    return [_bill_row(number, cells) for number, cells in read_rows(content, BILL_COLUMNS, BILL_COLUMNS)]
 
 
-def _fen(number: int, text: str) -> int:
-    amount = parse_yuan(text)
+def _bill_row(number: int, cells: Mapping[str, str]) -> BillRow:
+    payout_no, amount = cells["payout_no"], parse_yuan(cells["amount_yuan"])
+    if _is_mangled(payout_no):
+        raise BadFileError(f"row {number}: a spreadsheet has changed payout_no to {payout_no}")
+    try:
+        at = parse_at(cells["at"])
+    except ValueError:
+        raise BadFileError(f"row {number}: at is no RFC 3339 moment with an offset") from None
     if amount is None:
         raise BadFileError(f"row {number}: amount_yuan is no amount with at most two decimals")
-    return amount
+    return BillRow(payout_no, amount, cells["status"].lower(), at)
+
+
+def ignored_rows(bill: Iterable[BillRow]) -> dict[str, int]:
+    """Return how many rows of each status say that nothing is paid."""
+    return dict(Counter(row.status for row in bill if row.status not in (PAID, RETURNED)))
 
 
 class Ours(Struct, frozen=True):
-    """A withdrawal of the channel; `paid_at`: when it was paid (µs), None for one that was not."""
+    """A withdrawal of the channel; when it was first paid, and when it came back (µs), None for never."""
 
     payout_no: str
     net: int
-    state: str
-    paid_at: int | None
+    paid_at: int | None = None
+    returned_at: int | None = None
 
 
 class BillDifference(Struct, frozen=True):
@@ -147,35 +200,56 @@ class BillDifference(Struct, frozen=True):
 
 
 def compare(bill: Sequence[BillRow], ours: Iterable[Ours]) -> list[BillDifference]:
-    """Return every difference between a bill and the withdrawals, from its first to its last moment."""
+    """Return every difference between a bill and the withdrawals, from its first to its last moment.
+
+    Payments and returns count by their own moments: what happens after the last one is not in the bill.
+    """
+    if not bill:
+        return []
     by_number = {each.payout_no: each for each in ours}
-    found: list[BillDifference] = []
-    there: dict[str, BillRow] = {}
-    returned = {row.payout_no for row in bill if row.status == "returned"}
+    there: dict[str, list[BillRow]] = {}
     for row in bill:
-        if row.payout_no in there and row.status == "paid" and there[row.payout_no].status == "paid":
-            found.append(BillDifference(DUPLICATE, row.payout_no, None, row.amount))
-        if row.status == "paid" or row.payout_no not in there:
-            there[row.payout_no] = row
-    for number, row in there.items():
-        found += _of_number(row, by_number.get(number), is_returned=number in returned)
-    if bill:
-        first, last = min(row.at for row in bill), max(row.at for row in bill)
-        for each in by_number.values():
-            if each.payout_no not in there and each.paid_at is not None and first <= each.paid_at <= last:
-                found.append(BillDifference(PAID_HERE, each.payout_no, each.net, None))
+        there.setdefault(row.payout_no, []).append(row)
+    first, last = min(row.at for row in bill), max(row.at for row in bill)
+    found: list[BillDifference] = []
+    for number, rows in there.items():
+        found += _of_number(number, rows, by_number.get(number), last)
+    for own in by_number.values():
+        if own.payout_no not in there:
+            found += _not_in_bill(own, first, last)
     return found
 
 
-def _of_number(row: BillRow, own: Ours | None, *, is_returned: bool) -> list[BillDifference]:
-    number = row.payout_no
-    if own is None or own.state not in ("paid", "returned"):
-        return [BillDifference(PAID_THERE, number, None if own is None else own.net, row.amount)]
-    found = []
-    if own.net != row.amount:
-        found.append(BillDifference(AMOUNT, number, own.net, row.amount))
-    if is_returned and own.state != "returned":
-        found.append(BillDifference(RETURNED_THERE, number, own.net, row.amount))
-    if not is_returned and own.state == "returned":
-        found.append(BillDifference(RETURNED_HERE, number, own.net, row.amount))
+def _of_number(number: str, rows: list[BillRow], own: Ours | None, last: int) -> list[BillDifference]:
+    moved = sorted((row for row in rows if row.status in (PAID, RETURNED)), key=lambda row: row.status)
+    if not moved:
+        return _not_paid_there(rows, own, last)
+    statuses, amount = Counter(row.status for row in moved), moved[0].amount
+    found = [BillDifference(DUPLICATE, number, None, amount)] * (len(moved) - len(statuses))
+    if own is None or own.paid_at is None:
+        return [*found, BillDifference(PAID_THERE, number, None if own is None else own.net, amount)]
+    other = next((row.amount for row in moved if row.amount != own.net), None)
+    if other is not None:
+        found.append(BillDifference(AMOUNT, number, own.net, other))
+    if RETURNED in statuses and own.returned_at is None:
+        found.append(BillDifference(RETURNED_THERE, number, own.net, amount))
+    if RETURNED not in statuses and own.returned_at is not None and own.returned_at <= last:
+        found.append(BillDifference(RETURNED_HERE, number, own.net, amount))
     return found
+
+
+def _not_paid_there(rows: Sequence[BillRow], own: Ours | None, last: int) -> list[BillDifference]:
+    """Compare with rows that say that nothing is paid; what is under way there may be paid later."""
+    if own is None or own.paid_at is None:
+        return []
+    if own.paid_at > last and all(row.status in UNSETTLED for row in rows):
+        return []
+    return [BillDifference(PAID_HERE, own.payout_no, own.net, None)]
+
+
+def _not_in_bill(own: Ours, first: int, last: int) -> list[BillDifference]:
+    if own.paid_at is not None and first <= own.paid_at <= last:
+        return [BillDifference(PAID_HERE, own.payout_no, own.net, None)]
+    if own.returned_at is not None and first <= own.returned_at <= last:
+        return [BillDifference(RETURNED_HERE, own.payout_no, own.net, None)]
+    return []

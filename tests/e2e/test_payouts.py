@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ class TestPayouts:
             return (folder / name).read_text(encoding="utf-8-sig")
 
         assert len(export("x0", "closed.csv").splitlines()) == 1  # nobody has opened the channel
-        opened = system.command("payouts", "open", "bank", "--reason", "begin", url=worker.url)
+        opened = system.command("payouts", "open", "bank", url=worker.url)
         assert opened.returncode == 0, opened.stderr
         first = export("x1", "first.csv")
         assert len(first.splitlines()) == 4
@@ -63,21 +64,39 @@ class TestPayouts:
         assert export("x1", "again.csv") == first
         assert len(export("x2", "other.csv").splitlines()) == 1
         numbers = [line.split(",")[0] for line in first.splitlines()[1:]]
-        rows = [f"{numbers[0]},paid,9.90,ref1,,", f"{numbers[1]},failed,9.90,,no-such-account,"]
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        rows = [f"{numbers[0]},paid,9.90,ref1,,{at}", f"{numbers[1]},failed,9.90,,no-such-account,"]
         rows += [f"{numbers[2]},paid,9.91,ref3,,", "0123456789abcdef0123456789abcdef,paid,9.90,,,"]
+        rows += [f"{numbers[2]},paid,ten,ref3,,"]
         (folder / "results.csv").write_text(
             "payout_no,status,amount_yuan,channel_ref,code,at\n" + "\n".join(rows)
         )
-        words = ["payouts", "import-results", str(folder / "results.csv"), "--channel", "bank", "--json"]
-        for more, accepted, unchanged in ((["--strict"], 0, 0), ([], 2, 0), ([], 0, 2)):
+        words = ["payouts", "import-results", str(folder / "results.csv"), "--json"]
+        for more, accepted, unchanged in ((["--strict"], 0, 0), ([], 2, 0), (["--channel", "bank"], 0, 2)):
             done = system.command(*words, *more, url=worker.url)
             found = json.loads(done.stdout)
             assert (done.returncode, found["accepted"], found["unchanged"]) == (1, accepted, unchanged)
-            assert found["refused"] == [{"row": 3, "code": "amount"}, {"row": 4, "code": "unknown-payout"}]
+            codes = [(each["row"], each["code"]) for each in found["refused"]]
+            assert codes == [(3, "amount"), (4, "unknown-payout"), (5, "invalid-amount_yuan")]
+        self.dated(system, worker, numbers[0], at, folder)
         assert sorted(states(worker, {"u1": ""}).values()) == ["failed", "paid", "sending"]
         status = json.loads(system.command("payouts", "status", "--json", url=worker.url).stdout)
         assert status["active"] == "rebate"
         assert status["exports"] == [{"channel": "bank", "export_id": "x1", "open": 1}]
+
+    def dated(self, system: System, worker: Worker, number: str, at: str, folder: Path) -> None:
+        """Find the payment in a bill that ends in the second that its file names."""
+        bill = f"payout_no,amount_yuan,status,channel_ref,at\n{number},9.90,failed,r,{at}\n"
+        (folder / "bank-bill.csv").write_text(bill)
+        words = ["payouts", "reconcile", str(folder / "bank-bill.csv"), "--channel", "bank", "--json"]
+        done = system.command(*words, url=worker.url)
+        found = json.loads(done.stdout)
+        assert (done.returncode, found["ignored"], found["closed"]) == (1, {"failed": 1}, False)
+        assert [(each["payout_no"], each["kind"]) for each in found["differences"]] == [
+            (number, "paid-here-not-there")
+        ]
+        own = ask(f"{worker.url}/v1/withdrawals?state=paid").body["items"]
+        assert [datetime.fromisoformat(each["paid_at"]) for each in own] == [datetime.fromisoformat(at)]
 
     def by_callback(self, worker: Worker, url: str, payee_id: str) -> None:
         """Take callbacks that are signed, whatever they are about, and refuse others."""
@@ -135,7 +154,7 @@ class TestPayouts:
 
     def rotated(self, system: System, worker: Worker) -> None:
         """Nothing to seal anew, and payees of a closed world can be forgotten."""
-        done = system.command("payees", "rotate", "--yes", "--json", url=worker.url)
+        done = system.command("payees", "rotate", "--json", url=worker.url)
         assert json.loads(done.stdout) == {"rotated": 0, "unreadable": 0}
         payee = {"channel": "bank", "account": "1", "name": ""}
         payee_id = send(worker.url, "/v1/users/u9/payees", payee).body["payee_id"]

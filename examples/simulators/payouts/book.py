@@ -241,7 +241,10 @@ class Book:
         ]
 
     def bill_file(self, day: str = "") -> str:
-        """Return the bill of a Shanghai day (YYYY-MM-DD; "": of all) for `rebate payouts reconcile`."""
+        """Return the bill of a Shanghai day (YYYY-MM-DD; "": of all) for `rebate payouts reconcile`.
+
+        What came back has a row of its own, on the day on which it did.
+        """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\r\n")
         writer.writerow(("payout_no", "amount_yuan", "status", "channel_ref", "at"))
@@ -251,6 +254,10 @@ class Book:
                 writer.writerow((number, f"{amount // 100}.{amount % 100:02}", status, ref, at))
         return out.getvalue()
 
+    def _returned_at(self, number: str, paid_at: float) -> float:
+        """Return when a payout came back, `paid_at` for one that did not."""
+        return next((at for at, state in self.payouts[number].steps if state == RETURNED), paid_at)
+
     def _billed(self) -> list[tuple[str, int, str, str, float]]:
         """Return the rows of the bill, with the differences that are planned."""
         rows = []
@@ -258,13 +265,10 @@ class Book:
             name = self.bill_differs.get(number, "")
             if name == BILL_MISSING:
                 continue
-            row = (
-                number,
-                amount + (name == BILL_AMOUNT),
-                {BILL_RETURNED: RETURNED, BILL_NOT_RETURNED: PAID}.get(name, status),
-                ref,
-                at,
-            )
+            row = (number, amount + (name == BILL_AMOUNT), PAID, ref, at)
             rows += [row] * (2 if name == BILL_TWICE else 1)
+            if name == BILL_RETURNED or (status == RETURNED and name != BILL_NOT_RETURNED):
+                rows.append((number, amount, RETURNED, ref, self._returned_at(number, at)))
+        rows.sort(key=lambda row: row[-1])
         extra = [number for number, name in self.bill_differs.items() if name == BILL_EXTRA]
         return rows + [(number, 100, PAID, "ref-extra", self.now()) for number in extra]
