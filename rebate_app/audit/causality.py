@@ -68,14 +68,17 @@ class RecordCauses:
         return RecordCause((self._user_log, self._partition_of(sender)), offset)
 
 
-def cause_in_headers(record: Record, source: str, app: str) -> RecordCause | None:
+def writer_in_headers(record: Record) -> str | None:
+    """Return the app that the headers of a dead letter or parked record name, None if they name none."""
+    return texts_of(record.headers).get(names.APP)
+
+
+def cause_in_headers(record: Record, source: str) -> RecordCause | None:
     """Return the cause that the headers of a dead letter or parked record of that source name.
 
-    None if they name none, or another app. The cause of a failure during a release is the release.
+    None if they name none. The cause of a failure during a release is the release.
     """
     headers = texts_of(record.headers)
-    if headers.get(names.APP, app) != app:
-        return None
     try:
         if names.PARKED_FROM in headers:
             place = parse_place(headers[names.PARKED_FROM])

@@ -18,7 +18,15 @@ from rebate_app.wire.facts.payouts import AuthoredFact
 from rebate_app.wire.internal import ForeignMessageError, decode_message, is_internal
 from rebate_app.wire.unreadable import UnreadableValueError
 
-from .causality import Cut, RecordCause, RecordCauses, Source, cause_in_headers, is_invented
+from .causality import (
+    Cut,
+    RecordCause,
+    RecordCauses,
+    Source,
+    cause_in_headers,
+    is_invented,
+    writer_in_headers,
+)
 from .event_check import EventCheck
 from .findings import DOUBLED_MESSAGE, INVENTED_MESSAGE, LOST_MESSAGE, UNAUDITABLE, Finding, Findings
 from .logs import Logs, Record
@@ -260,23 +268,30 @@ class MessageCheck:
     async def _compare_dead_letters(self, source: str, target: Target) -> None:
         """Compare dead letters or parked records, which have the partition number of their source.
 
-        `source` "": any other topic, to which not only the stages write.
+        `source` "": any other topic, to which not only the stages write. The apps of a prefix write to one
+        topic, and of one record the same: what another app wrote is left out. What names no app may be
+        anybody's (copies of parked records once named none): it is taken where ours lacks, and no finding.
         """
         if await self._lost_beginning(target):
             return
-        present, unknown = PresentDigests(), {}
+        present, anybodys = PresentDigests(), PresentDigests()
+        causes: dict[int, tuple[RecordCause, str]] = {}
         async for records in self._logs.read(*target, 0, await self._logs.end(*target)):
             for record in records:
-                present.add(digest_of_record(record), record.offset)
-                cause = cause_in_headers(record, source, self._scope.app)
-                if cause is not None:
-                    unknown[record.offset] = (cause, text_of(record.key))
-        comparison = DigestComparison(self._sent.entries(target), present)
+                writer = writer_in_headers(record) if source else self._scope.app
+                if writer is None:
+                    anybodys.add(digest_of_record(record), record.offset)
+                elif writer == self._scope.app:
+                    present.add(digest_of_record(record), record.offset)
+                    cause = cause_in_headers(record, source)
+                    if cause is not None:
+                        causes[record.offset] = (cause, text_of(record.key))
+        comparison = DigestComparison(self._sent.entries(target), present, anybodys)
         self.compared += comparison.sent
         await self._add_lost(target, comparison)
         await self._add_doubled(target, comparison)
         self._judge_dead_letters(
-            target, ((offset, *unknown[offset]) for offset in comparison.unknown if offset in unknown)
+            target, ((offset, *causes[offset]) for offset in comparison.unknown if offset in causes)
         )
 
     def _judge_dead_letters(self, target: Target, letters: Iterable[tuple[int, RecordCause, str]]) -> None:

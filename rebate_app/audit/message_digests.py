@@ -6,7 +6,7 @@ same, except for the network's moment in our own messages and the headers that d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from struct import Struct as Layout
 
@@ -92,10 +92,16 @@ class DigestComparison:
     """Sent against present messages of one partition.
 
     `doubled`: offsets of surplus messages. `unknown`: offsets of messages that the fold did not send.
-    `lost`: digest of a missing message → how often it is missing.
+    `lost`: digest of a missing message → how often it is missing. `anybodys`: messages that may be somebody
+    else's; they stand for what is missing in `present`, and are neither surplus nor unknown.
     """
 
-    def __init__(self, sent: Iterator[tuple[bytes, int, int]], present: PresentDigests) -> None:
+    def __init__(
+        self,
+        sent: Iterator[tuple[bytes, int, int]],
+        present: PresentDigests,
+        anybodys: Iterable[tuple[bytes, int]] = (),
+    ) -> None:
         counts: dict[bytes, int] = {}
         self.sent = 0
         for digest, _, _ in sent:
@@ -111,4 +117,7 @@ class DigestComparison:
             counts[digest] = count - 1
             if count <= 0:
                 self.doubled.append(offset)
+        for digest, _ in anybodys:
+            if counts.get(digest, 0) > 0:
+                counts[digest] -= 1
         self.lost = {digest: count for digest, count in counts.items() if count > 0}

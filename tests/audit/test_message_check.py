@@ -13,6 +13,7 @@ from rebate_app.audit.message_check import MessageCheck
 from rebate_app.audit.scope import AuditScope
 from rebate_app.domain.account.attribution_account import MOVES_MAX
 from rebate_app.domain.messages import BonusTarget, Cursor, LineTarget, Message
+from rebate_app.streams.failures.dead_letter import parked_copy
 from rebate_app.streams.transaction.collector import OutgoingRecord
 from rebate_app.wire.internal import encode_message, is_internal
 from tests.audit.list_logs import ListLogs, ListWorkers, audit, only
@@ -146,6 +147,95 @@ class TestDeadLetters:
         """A topic of dead letters may hold what others put there."""
         world.stream.dead_letters.append(OutgoingRecord(TOPICS.order_lines.dead_letter, b"k", b"v", 0, (), 0))
         assert audit(ListLogs(world.stream)).items == []
+
+    def test_another_app_has_dead_lettered_the_same(self, world: World) -> None:
+        """Each app of a prefix writes a letter of its own, which is equal but for the app that it names."""
+        stream = world.stream
+        stream.dead_letters += [by_app(letter, b"others") for letter in stream.dead_letters]
+        assert len({letter.topic for letter in stream.dead_letters}) == 2
+        assert audit(ListLogs(stream)).items == []
+
+    def test_another_apps_letter_does_not_stand_for_ours(self, world: World) -> None:
+        """What this app lacks it lacks, whoever else has it."""
+        world.stream.dead_letters[0] = by_app(world.stream.dead_letters[0], b"others")
+        assert only(audit(ListLogs(world.stream))).kind == "lost-message"
+
+    def test_ours_twice_beside_another_apps(self, world: World) -> None:
+        """Another app's letters hide nothing."""
+        letter = world.stream.dead_letters[0]
+        world.stream.dead_letters[:0] = [by_app(letter, b"others"), letter]
+        assert only(audit(ListLogs(world.stream))).kind == "doubled-message"
+
+
+class TestParkedRecords:
+    """The copies of what waits are on one topic, whichever app they wait in."""
+
+    def parked(self, world: World, apps: tuple[bytes | None, ...]) -> list[str]:
+        """Return what an audit finds of one copy that is sent, while these apps have written theirs."""
+        stream, topic = world.stream, TOPICS.accounts.parked
+        scope = AuditScope(
+            APP,
+            TOPICS.orders,
+            TOPICS.user_log,
+            {},
+            {TOPICS.user_log: topic},
+            TOPICS.rules,
+            TOPICS.decisions,
+            stream.partitions,
+            TOPICS.events,
+            0,
+        )
+        record = LogRecord(TOPICS.user_log, 1, 3, 5, b"u1", b"v", [("own", b"x")])
+        logs, findings = ListLogs(stream), Findings()
+        messages = MessageCheck(scope, logs, findings, EventCheck(scope, logs, findings))
+        messages.sender((TOPICS.user_log, 1))(parked_copy(record, topic, APP), 3)
+        stream.failure_records += [by_app(parked_copy(record, topic, ""), app) for app in apps]
+        asyncio.run(messages.compare({}))
+        return [finding.kind for finding in findings.items]
+
+    @pytest.mark.parametrize(
+        "apps",
+        [
+            (APP.encode(), b"others"),
+            (b"others", APP.encode(), b"more"),
+            (None,),
+            (None, None),
+            (None, APP.encode()),
+            (APP.encode(), None, None),
+        ],
+        ids=["both", "three", "an older version", "both of it", "one of it", "both of it, and ours"],
+    )
+    def test_ours_is_there_once(self, world: World, apps: tuple[bytes | None, ...]) -> None:
+        """Copies of other apps are left out; an older version's name no app, and may be anybody's."""
+        assert self.parked(world, apps) == []
+
+    @pytest.mark.parametrize(
+        ("apps", "finding"),
+        [
+            ((b"others",), "lost-message"),
+            ((APP.encode(), APP.encode()), "doubled-message"),
+            ((None, APP.encode(), APP.encode()), "doubled-message"),
+        ],
+    )
+    def test_lost_and_doubled(self, world: World, apps: tuple[bytes | None, ...], finding: str) -> None:
+        """Ours is found missing, and twice, whatever others have written."""
+        assert self.parked(world, apps) == [finding]
+
+    def test_a_copy_names_the_app_of_its_fold(self) -> None:
+        """Whatever the record itself claims."""
+        claimed = [("rebate-error-app", b"others"), ("rebate-parked-from", b"x/1/1"), ("own", b"x")]
+        copy = parked_copy(LogRecord("t", 1, 3, 5, b"u1", b"v", claimed), "parked", APP)
+        assert list(copy.headers) == [
+            ("own", b"x"),
+            ("rebate-parked-from", b"t/1/3"),
+            ("rebate-error-app", APP.encode()),
+        ]
+
+
+def by_app(record: OutgoingRecord, app: bytes | None) -> OutgoingRecord:
+    """Return a dead letter or copy as that app writes it; None: as one that names none."""
+    kept = [header for header in record.headers if header[0] != "rebate-error-app"]
+    return replace(record, headers=(*kept, *([] if app is None else [("rebate-error-app", app)])))
 
 
 class TestOtherTopics:

@@ -117,11 +117,12 @@ def dead_letter(
     return _copy(record, topic, kept, added)
 
 
-def parked_copy(record: Record, topic: str) -> OutgoingRecord:
-    """Return the copy of a waiting record for the parked topic, with its place of origin."""
-    origin = (names.PARKED_FROM, str(place_of(record)).encode())
-    kept = [header for header in record.headers if header[0] != names.PARKED_FROM]
-    return _copy(record, topic, kept, [origin])
+def parked_copy(record: Record, topic: str, app: str) -> OutgoingRecord:
+    """Return the copy of a waiting record for the parked topic, with its origin and the app of the fold."""
+    added = [(names.PARKED_FROM, str(place_of(record)).encode()), (names.APP, app.encode())]
+    ours = {name for name, _ in added}
+    kept = [header for header in record.headers if header[0] not in ours]
+    return _copy(record, topic, kept, added)
 
 
 def is_replay(record: Record) -> bool:

@@ -124,7 +124,7 @@ class ParkingLot:
         self._changes[waiting_key(key, parked.next)] = encode(_waiting_of(record, attempts))
         parked.next += 1
         self.totals.records += 1
-        collector.send_raw(parked_copy(record, self._topic))
+        collector.send_raw(parked_copy(record, self._topic, self._app))
 
     def can_keep(self, record: Record) -> bool:
         """Whether the table's changelog takes the record as one that waits."""
