@@ -24,6 +24,7 @@ from .known_labels import (
     order_outcomes,
     payout_answers,
     payout_attempts,
+    payout_callbacks,
     reroutes,
     single,
     source_calls,
@@ -512,6 +513,16 @@ PAYOUT_ANSWERS = Metric(
     ("kind", "outcome"),
     known=payout_answers,
 )
+PAYOUT_CALLBACKS = Metric(
+    "rebate_payout_callbacks_total",
+    "counter",
+    "callbacks",
+    "Callbacks of payment services: about a number that a partition pays (`known`), about any other or none "
+    "(`unknown`), of which an owner did not answer (`unclear`), and those whose signature does not verify "
+    "(`refused`).",
+    ("outcome",),
+    known=payout_callbacks,
+)
 PAYOUT_ATTEMPTS = Metric(
     "rebate_payout_attempts_total",
     "counter",
@@ -609,6 +620,7 @@ CATALOGUE: tuple[Metric, ...] = (
     PAYOUT_FACTS_IGNORED,
     PAYOUT_ATTEMPTS,
     PAYOUT_ANSWERS,
+    PAYOUT_CALLBACKS,
     WITHDRAWALS_OPEN,
     WITHDRAWALS_OPEN_FEN,
     WITHDRAWALS_OLDEST,

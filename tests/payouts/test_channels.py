@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from examples.simulators.payouts import book as faults
+from examples.simulators.payouts.alipay_gateway import AlipayGateway
 from examples.simulators.payouts.book import DAY_SECONDS, Fault
+from examples.simulators.payouts.http_service import HttpService
+from examples.simulators.payouts.wechat_gateway import WechatGateway
 from rebate_app.payouts.channels import port
 from rebate_app.payouts.channels.manual import ManualChannel
 from rebate_app.payouts.channels.port import ChannelAnswer, NotificationRefusedError, PayoutOrder
@@ -29,6 +36,38 @@ async def send(there: Remote, *planned: Fault, order: PayoutOrder = ORDER) -> Ch
     for fault in planned:
         there.book.plan(fault)
     return await there.channel.send(order, now())
+
+
+def signed_callback(there: Remote, document: object, number: object) -> tuple[bytes, dict[str, str]]:
+    """Return a signed callback whose content is the document; an object of it names the number, if any."""
+    if isinstance(document, dict) and number is not None:
+        member = {"http": "payout_no", "alipay": "out_biz_no", "wechat": "out_bill_no"}[there.kind]
+        document = document | {member: number}
+    return sign_callback(there, json.dumps(document).encode())
+
+
+def sign_callback(there: Remote, content: bytes) -> tuple[bytes, dict[str, str]]:
+    """Return a signed callback with that content."""
+    service = there.service
+    if isinstance(service, HttpService):
+        timestamp = str(now())
+        signature = service._signature(timestamp, "POST", "/n", content)
+        return content, {"X-Rebate-Timestamp": timestamp, "X-Rebate-Signature": signature}
+    if isinstance(service, AlipayGateway):
+        members = {"app_id": service.app_id, "biz_content": content.decode(errors="replace")}
+        text = "&".join(f"{name}={value}" for name, value in sorted(members.items()) if value)
+        return urlencode(members | {"sign": service._sign(text.encode())}).encode(), {}
+    assert isinstance(service, WechatGateway)
+    nonce, about = "0123456789ab", "mch_payment"
+    sealed = AESGCM(service._api_key).encrypt(nonce.encode(), content, about.encode())
+    resource = {
+        "algorithm": "AEAD_AES_256_GCM",
+        "ciphertext": base64.b64encode(sealed).decode(),
+        "nonce": nonce,
+        "associated_data": about,
+    }
+    body = json.dumps({"resource": resource}).encode()
+    return body, service._headers(body)
 
 
 @pytest.mark.parametrize("kind", AUTOMATIC)
@@ -159,6 +198,29 @@ class TestEveryKind:
                 with pytest.raises(NotificationRefusedError):
                     verify(path, headers, bad, now())
 
+    @pytest.mark.parametrize(
+        "document",
+        ["number", 7, {}, {"amount": "995"}, {"amount": 9.95, "status": ["paid"], "code": None, "x": {}}],
+        ids=["a text", "a number", "nothing", "an amount as text", "members of other types"],
+    )
+    @pytest.mark.parametrize("number", [ORDER.payout_no, None, "", "n o", "x" * 65, 5, ["a"]])
+    async def test_a_signature_decides_whatever_the_body(
+        self, kind: str, document: object, number: object, keys: Path
+    ) -> None:
+        """A number of our form is taken from any object; what names none is no reason to refuse."""
+        async with remote(kind, keys) as there:
+            body, headers = signed_callback(there, document, number)
+            found = there.channel.verify_notification("/n", headers, body, now())
+        expected = ORDER.payout_no if isinstance(document, dict) and number == ORDER.payout_no else None
+        assert found == expected
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"null", b'"\xff"', b"[" * 5_000, b"\x00" * 9])
+    async def test_a_signed_body_that_is_no_json(self, kind: str, content: bytes, keys: Path) -> None:
+        """It names no payout."""
+        async with remote(kind, keys) as there:
+            body, headers = sign_callback(there, content)
+            assert there.channel.verify_notification("/n", headers, body, now()) is None
+
     async def test_nobody_there_is_unclear(self, kind: str, keys: Path) -> None:
         """A closed port, too."""
         async with remote(kind, keys) as there:
@@ -199,6 +261,32 @@ class TestHttp:
 class TestAlipay:
     """Kind `alipay`."""
 
+    async def test_a_signed_callback_of_another_app(self, keys: Path) -> None:
+        """It is about none of our numbers, whatever number it names."""
+        async with remote("alipay", keys) as there:
+            gateway = there.service
+            assert isinstance(gateway, AlipayGateway)
+            gateway.app_id = "another"
+            body, headers = signed_callback(there, {}, ORDER.payout_no)
+            assert there.channel.verify_notification("/n", headers, body, now()) is None
+
+    async def test_a_callback_that_is_no_form(self, keys: Path) -> None:
+        """It has no signature."""
+        async with remote("alipay", keys) as there:
+            for body in (b"\xff", b"a", b"a=1&&b"):
+                with pytest.raises(NotificationRefusedError):
+                    there.channel.verify_notification("/n", {}, body, now())
+
+    async def test_the_number_as_a_member_of_its_own(self, keys: Path) -> None:
+        """Older callbacks have no content."""
+        async with remote("alipay", keys) as there:
+            gateway = there.service
+            assert isinstance(gateway, AlipayGateway)
+            members = {"app_id": gateway.app_id, "out_biz_no": ORDER.payout_no}
+            text = "&".join(f"{name}={value}" for name, value in sorted(members.items()))
+            body = urlencode(members | {"sign": gateway._sign(text.encode())}).encode()
+            assert there.channel.verify_notification("/n", {}, body, now()) == ORDER.payout_no
+
     @pytest.mark.parametrize(
         ("code", "outcome"),
         [
@@ -233,6 +321,24 @@ class TestAlipay:
 
 class TestWechat:
     """Kind `wechat`."""
+
+    @pytest.mark.parametrize(
+        "fault",
+        [{"algorithm": "other"}, {"nonce": ""}, {"ciphertext": "!"}, {"ciphertext": "AAAA"}, {"nonce": None}],
+    )
+    async def test_a_signed_callback_that_does_not_decrypt(
+        self, fault: dict[str, object], keys: Path
+    ) -> None:
+        """The signature is over what is encrypted, and verifies."""
+        async with remote("wechat", keys) as there:
+            gateway = there.service
+            assert isinstance(gateway, WechatGateway)
+            body, _ = signed_callback(there, {}, ORDER.payout_no)
+            document = json.loads(body)
+            document["resource"] |= fault
+            body = json.dumps(document).encode()
+            headers = gateway._headers(body)
+            assert there.channel.verify_notification("/n", headers, body, now()) is None
 
     async def test_the_user_confirms(self, keys: Path) -> None:
         """The package is for the app; a query does not repeat it."""

@@ -49,7 +49,7 @@ class Topic:
 
 
 class Room:
-    """Implements the port PayoutRoom; `ready`: whether payees have been read."""
+    """Implements the port PayoutRoom; `ready`: whether payees have been read; `known`: a number it pays."""
 
     active = "rebate"
 
@@ -65,6 +65,7 @@ class Room:
         self.desk = PayoutDesk(settings, self.states, self.write, lambda: 1.0)
         self.ends = EndsKeeper("rebate-user-log", lambda: None, self.desk.close_all)
         self.ready = True
+        self.known = ""
         self.prompted: list[tuple[int, str]] = []
         keys = parse_payee_keys("a:" + base64.b64encode(b"k" * 32).decode())
         cipher = PayeeCipher(keys, b"i" * 32)
@@ -92,4 +93,4 @@ class Room:
     def prompt(self, partition: int, payout_no: str) -> bool:
         """Note what is asked about."""
         self.prompted.append((partition, payout_no))
-        return False
+        return payout_no == self.known

@@ -224,6 +224,20 @@ class TestChannels:
         assert (reply.status, reply.json) == (202, {"accepted": True})
         prompted = paying.rooms[0].prompted + paying.rooms[1].prompted
         assert sorted(number for number, _ in prompted) == list(range(paying.world.stream.partitions))
+        for strange in (b'{"payout_no": 5, "amount": "x"}', b"{"):
+            signed = {"X-Rebate-Signature": service._signature(at, "POST", path, strange)}
+            reply = await paying.world.ask(
+                "POST", path, worker=worker, headers=headers | signed, body=strange
+            )
+            assert (reply.status, reply.json) == (202, {"accepted": True})
+        assert len(prompted) == len(paying.rooms[0].prompted + paying.rooms[1].prompted)
+        for room in paying.rooms:
+            room.known = "nobody-knows"
+        reply = await paying.world.ask("POST", path, worker=worker, headers=headers, body=body)
+        assert reply.status == 202
+        counted = paying.world.workers[worker].context.metrics.exposition().decode()
+        for outcome, count in {"refused": 1, "unknown": 3, "known": 1}.items():
+            assert f'rebate_payout_callbacks_total{{outcome="{outcome}"}} {count}.0' in counted
 
 
 async def test_without_channels() -> None:

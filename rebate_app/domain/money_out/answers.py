@@ -24,6 +24,12 @@ MISMATCH: Final = "lies"
 UNCLEAR: Final = "unclear"
 OUTCOMES: Final = (PAID, FAILED, PAYER, PENDING, NEEDS_USER, RETURNED, NOT_FOUND, MISMATCH, UNCLEAR)
 
+#: What a callback is about: a number that is paid here, any other or none; or nobody knows, or it is forged.
+KNOWN_NUMBER: Final = "known"
+UNKNOWN_NUMBER: Final = "unknown"
+REFUSED_CALLBACK: Final = "refused"
+CALLBACK_OUTCOMES: Final = (KNOWN_NUMBER, UNKNOWN_NUMBER, UNCLEAR, REFUSED_CALLBACK)
+
 
 class ChannelAnswer(Struct, frozen=True):
     """One outcome; `code`, `channel_ref` and `needs_user_url` are of bounded form, or absent."""

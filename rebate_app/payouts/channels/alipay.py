@@ -7,7 +7,6 @@ that the channel's lists do not name proves nothing.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -36,6 +35,7 @@ from .port import (
     bounded_code,
     bounded_ref,
     identity_of,
+    named_number,
     unclear,
 )
 from .transport import NoAnswerError, Transport
@@ -86,8 +86,6 @@ PAYER_CODES: Final = (
     "PAYER_STATUS_ERROR",
     "PRODUCT_NOT_SIGN",
 )
-
-_match_number = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII).fullmatch
 
 
 class AlipayMerchant(Struct, frozen=True):
@@ -173,20 +171,19 @@ class AlipayChannel:
 
     def verify_notification(
         self, path: str, headers: Mapping[str, str], body: bytes, now_seconds: int
-    ) -> str:
-        """Return the number of a signed form; Alipay's callbacks carry no time that could be checked."""
+    ) -> str | None:
+        """Return the number of a signed form; Alipay's callbacks carry no time that could be checked.
+
+        None for one that is about another app of the merchant.
+        """
         del path, headers, now_seconds
         try:
             members = dict(parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True))
-            content = _decode_envelope(members.get("biz_content", "{}").encode())
-            number = _decode_text(content["out_biz_no"]) if "out_biz_no" in content else members["out_biz_no"]
-        except (ValueError, KeyError, *BAD_JSON) as error:
-            raise NotificationRefusedError("the callback cannot be understood") from error
-        if members.get("app_id") != self._merchant.app_id or not self._is_signed(members):
+        except ValueError as error:
+            raise NotificationRefusedError("the callback is no form") from error
+        if not self._is_signed(members):
             raise NotificationRefusedError("the signature does not verify")
-        if not _match_number(number):
-            raise NotificationRefusedError("the callback names no payout")
-        return number
+        return _number_in(members) if members.get("app_id") == self._merchant.app_id else None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -273,6 +270,17 @@ def signed_content(members: Mapping[str, str]) -> bytes:
     """Return what is signed: `name=value` of all that have a value but `sign`, by name, `&` between."""
     named = sorted((name, value) for name, value in members.items() if name != "sign" and value)
     return "&".join(f"{name}={value}" for name, value in named).encode()
+
+
+def _number_in(members: Mapping[str, str]) -> str | None:
+    """Return the number that a callback names in its content, or as a member of its own."""
+    try:
+        content = _decode_envelope(members.get("biz_content", "{}").encode())
+        if "out_biz_no" in content:
+            return named_number(_decode_text(content["out_biz_no"]))
+    except (ValueError, *BAD_JSON):
+        return None
+    return named_number(members.get("out_biz_no"))
 
 
 def _state(body: AnswerBody, order: PayoutOrder, states: Mapping[str, str]) -> ChannelAnswer:

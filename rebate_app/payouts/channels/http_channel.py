@@ -37,6 +37,7 @@ from .port import (
     bounded_ref,
     bounded_url,
     identity_of,
+    named_number,
     unclear,
 )
 from .transport import HttpAnswer, NoAnswerError, Transport
@@ -57,7 +58,6 @@ SEND_STATES: Final = frozenset({PAID, FAILED, PENDING, NEEDS_USER})
 QUERY_STATES: Final = SEND_STATES | {RETURNED}
 
 _match_seconds = re.compile(r"[0-9]{1,12}", re.ASCII).fullmatch
-_match_number = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII).fullmatch
 
 
 class _Payee(Struct, frozen=True):
@@ -76,7 +76,7 @@ class _Request(Struct, frozen=True):
 
 
 class AnswerBody(Struct, frozen=True):
-    """What the service answers, and what it sends as callback; `message` is not even read."""
+    """What the service answers; `message` is not even read."""
 
     status: str | None = None
     payout_no: str | None = None
@@ -86,8 +86,14 @@ class AnswerBody(Struct, frozen=True):
     needs_user_url: Any = None
 
 
+class _Named(Struct, frozen=True):
+    payout_no: Any = None
+
+
 _encode = Encoder().encode
 _decode = Decoder(AnswerBody).decode
+_decode_named = Decoder(_Named).decode
+BAD_JSON = (DecodeError, ValidationError, UnicodeDecodeError, RecursionError)
 
 
 def signature(secret: bytes, timestamp: str, method: str, path: str, body: bytes) -> str:
@@ -148,14 +154,14 @@ class HttpChannel:
 
     def verify_notification(
         self, path: str, headers: Mapping[str, str], body: bytes, now_seconds: int
-    ) -> str:
-        """Return the number that a callback names."""
+    ) -> str | None:
+        """Return the number that a signed callback names, whatever else is in its body."""
         if not is_signed(self._secret, headers, ("POST", path, body), now_seconds):
             raise NotificationRefusedError("the signature does not verify")
-        document = _read(body)
-        if document is None or document.payout_no is None or not _match_number(document.payout_no):
-            raise NotificationRefusedError("the callback names no payout")
-        return document.payout_no
+        try:
+            return named_number(_decode_named(body).payout_no)
+        except BAD_JSON:
+            return None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -191,7 +197,7 @@ class HttpChannel:
 def _read(body: bytes) -> AnswerBody | None:
     try:
         return _decode(body)
-    except (DecodeError, ValidationError, UnicodeDecodeError, RecursionError):
+    except BAD_JSON:
         return None
 
 

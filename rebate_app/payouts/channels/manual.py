@@ -40,7 +40,7 @@ class ManualChannel:
 
     def verify_notification(
         self, path: str, headers: Mapping[str, str], body: bytes, now_seconds: int
-    ) -> str:
+    ) -> str | None:
         """Refuse: people send no callbacks."""
         del path, headers, body, now_seconds
         raise NotificationRefusedError("a manual channel has no callbacks")

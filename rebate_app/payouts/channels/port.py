@@ -49,6 +49,7 @@ __all__ = [
     "bounded_ref",
     "bounded_url",
     "identity_of",
+    "named_number",
     "unclear",
 ]
 
@@ -63,6 +64,8 @@ TIMEOUT, CONNECT, SIGNATURE, NOT_UNDERSTOOD, NOT_SENT = (
 OTHER_CODE: Final = "other"
 NEEDS_USER_CHARACTERS_MAX: Final = 2_048
 
+#: The form of our own numbers, and so of those in a callback that can be about one.
+_match_number = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII).fullmatch
 _match_word = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII).fullmatch
 _match_package = re.compile(r"[\x21-\x7e]{1,2048}", re.ASCII).fullmatch
 
@@ -80,7 +83,7 @@ class PayoutOrder(Struct, frozen=True):
 
 
 class NotificationRefusedError(Exception):
-    """A callback is not signed as the service signs, or cannot be understood."""
+    """A callback is not signed as the service signs. Nothing else refuses one."""
 
 
 class PaymentChannel(Protocol):
@@ -106,8 +109,11 @@ class PaymentChannel(Protocol):
 
     def verify_notification(
         self, path: str, headers: Mapping[str, str], body: bytes, now_seconds: int
-    ) -> str:
-        """Return the payout number that a callback is about; NotificationRefusedError.
+    ) -> str | None:
+        """Return the payout number that a signed callback is about; NotificationRefusedError.
+
+        None for one that names no number, or cannot be understood behind its signature: the service is who
+        it says, so it is told that its callback came, whatever that says.
 
         `path`: the target of the POST as received; `headers`: case-insensitive.
         """
@@ -133,6 +139,11 @@ def bounded_code(text: object) -> str | None:
     if text is None or text == "":
         return None
     return text if isinstance(text, str) and _match_word(text) else OTHER_CODE
+
+
+def named_number(text: object) -> str | None:
+    """Return the payout number that a callback names, None if it is no text of that form."""
+    return text if isinstance(text, str) and _match_number(text) else None
 
 
 def bounded_ref(text: object) -> str | None:

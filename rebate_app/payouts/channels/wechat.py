@@ -43,6 +43,7 @@ from .port import (
     bounded_package,
     bounded_ref,
     identity_of,
+    named_number,
     unclear,
 )
 from .transport import HttpAnswer, NoAnswerError, Transport
@@ -73,7 +74,6 @@ FAILED_CODES: Final[tuple[str, ...]] = ()
 PAYER_CODES: Final = ("NOT_ENOUGH", "NO_AUTH")
 
 _match_seconds = re.compile(r"[0-9]{1,12}", re.ASCII).fullmatch
-_match_number = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII).fullmatch
 
 
 class WechatMerchant(Struct, frozen=True):
@@ -124,8 +124,13 @@ class _Notification(Struct, frozen=True):
     resource: _Resource
 
 
+class _Named(Struct, frozen=True):
+    out_bill_no: Any = None
+
+
 _encode = Encoder().encode
 _decode = Decoder(AnswerBody).decode
+_decode_named = Decoder(_Named).decode
 _decode_notification = Decoder(_Notification).decode
 BAD_JSON = (DecodeError, ValidationError, UnicodeDecodeError, RecursionError)
 
@@ -181,30 +186,31 @@ class WechatChannel:
 
     def verify_notification(
         self, path: str, headers: Mapping[str, str], body: bytes, now_seconds: int
-    ) -> str:
-        """Return the number of a signed and encrypted callback."""
+    ) -> str | None:
+        """Return the number of a signed and encrypted callback; None also if it does not decrypt."""
         del path
         if not self._is_signed(headers, body, now_seconds):
             raise NotificationRefusedError("the signature does not verify")
         try:
-            resource = _decode_notification(body).resource
-            if resource.algorithm != ALGORITHM:
-                raise NotificationRefusedError("the callback is encrypted in an unknown way")
-            plain = AESGCM(self._merchant.api_key).decrypt(
-                resource.nonce.encode(),
-                base64.b64decode(resource.ciphertext),
-                resource.associated_data.encode(),
+            return named_number(
+                _decode_named(self._decrypted(_decode_notification(body).resource)).out_bill_no
             )
-            number = _decode(plain).out_bill_no
-        except (ValueError, InvalidTag, *BAD_JSON) as error:
-            raise NotificationRefusedError("the callback cannot be understood") from error
-        if number is None or not _match_number(number):
-            raise NotificationRefusedError("the callback names no payout")
-        return number
+        except (ValueError, InvalidTag, *BAD_JSON):
+            return None
 
     async def close(self) -> None:
         """Close the connections."""
         await self._transport.close()
+
+    def _decrypted(self, resource: _Resource) -> bytes:
+        """Return the content of a callback; ValueError, InvalidTag."""
+        if resource.algorithm != ALGORITHM:
+            raise ValueError(f"the callback is encrypted by something else than {ALGORITHM}")
+        return AESGCM(self._merchant.api_key).decrypt(
+            resource.nonce.encode(),
+            base64.b64decode(resource.ciphertext),
+            resource.associated_data.encode(),
+        )
 
     def _bill_of(self, order: PayoutOrder) -> dict[str, Any]:
         merchant, transfer = self._merchant, self._transfer

@@ -6,12 +6,15 @@ See docs/payouts.md#states.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from typing import Any, Final
 
 from msgspec import Struct
 
+from rebate_app.domain.money_out.answers import KNOWN_NUMBER, REFUSED_CALLBACK, UNCLEAR, UNKNOWN_NUMBER
+from rebate_app.metrics.catalogue import PAYOUT_CALLBACKS
 from rebate_app.payouts.channels.port import NotificationRefusedError
 from rebate_app.wire.channel_states import CLOSED, OPEN, PAUSED, ChannelState, encode_state
 from rebate_app.wire.moments import MILLISECOND_US, SECOND_US, format_moment
@@ -24,6 +27,8 @@ from ..routing.peer_rpc import PartitionRequest, PeerRpc, WorkerRpc, call_all
 from ..routing.ports import BrokerAwayError, Local
 from .manual_payouts import SUMMARY, ChannelSummary, SummaryRequest
 from .writes import members_of, trail_of
+
+log = logging.getLogger(__name__)
 
 ACCEPTED: Final = 202
 CONFIRM_POLL_SECONDS: Final = 0.2
@@ -195,7 +200,8 @@ async def _state_at(
 async def post_notification(context: RequestContext, request: HttpRequest) -> HttpResponse:
     """Answer `POST /v1/payout-notifications/{channel}`: 202 for whatever the service has signed.
 
-    It leads to one question about the number, wherever that is, and books nothing.
+    It leads to one question about the number, wherever that is, and books nothing. What names no number is
+    as one that nobody knows.
     """
     if request.trail is not None:
         request.trail.skip()
@@ -208,7 +214,21 @@ async def post_notification(context: RequestContext, request: HttpRequest) -> Ht
     try:
         number = spec.channel.verify_notification(request.target, request.headers, body, now_seconds)
     except NotificationRefusedError as error:
+        context.metrics.add(PAYOUT_CALLBACKS, (REFUSED_CALLBACK,))
         raise ProblemError("invalid-signature", str(error)) from error
-    wanted = [PromptRequest(partition, number) for partition in range(context.placement.partitions)]
-    await call_all(PROMPT, context, wanted, request.request_id, PROMPT_SECONDS_MAX)
+    outcome = UNKNOWN_NUMBER
+    if number is None:
+        log.warning("a signed callback of channel %s names no payout", name)
+    else:
+        wanted = [PromptRequest(partition, number) for partition in range(context.placement.partitions)]
+        answers = await call_all(PROMPT, context, wanted, request.request_id, PROMPT_SECONDS_MAX)
+        outcome = _outcome_of(answers)
+    context.metrics.add(PAYOUT_CALLBACKS, (outcome,))
     return json_response({"accepted": True}, ACCEPTED)
+
+
+def _outcome_of(answers: list[PromptResponse | None]) -> str:
+    """Return whether a partition knows the number; unclear where one that may know it did not answer."""
+    if any(answer is not None and answer.known for answer in answers):
+        return KNOWN_NUMBER
+    return UNKNOWN_NUMBER if None not in answers else UNCLEAR
