@@ -4,7 +4,8 @@ Ledger entries of format 1 and older moments of a line's timeline lack the netwo
 and such moments and profile facts the actor: the current fold adds them. Entries of format 2, totals of
 format 1 and heads of format 1 have nothing frozen or withdrawn; lines of accounts lack the member for
 repricings; older order lines do not keep `order_id`, and are not found under it; older withdrawals do not
-keep when they were paid and returned. Everything else has to be what the facts make. A record that cannot be
+keep when they were paid and returned, and while they wait for their user may lack where to confirm, which a
+result without it once took away. Everything else has to be what the facts make. A record that cannot be
 decoded is not an older one.
 """
 
@@ -18,6 +19,7 @@ from msgspec.structs import replace
 from rebate_app.domain.account.account import Head, Profiles
 from rebate_app.domain.account.ledger import Entry
 from rebate_app.domain.account.totals import Totals
+from rebate_app.domain.money_out.states import NEEDS_USER
 from rebate_app.domain.money_out.withdrawal import Withdrawal
 from rebate_app.domain.order.line import LineState
 from rebate_app.streams.errors import UnreadableStateError
@@ -96,11 +98,19 @@ def _is_older_head(actual: Head, expected: Head) -> bool:
 
 
 def _is_older_withdrawal(actual: Withdrawal, expected: Withdrawal) -> bool:
+    result = expected.result
+    if result is not None and expected.state == NEEDS_USER and _lacks_confirm_url(actual):
+        result = replace(result, needs_user_url="")
     return actual == replace(
         expected,
+        result=result,
         paid_at=actual.paid_at and expected.paid_at,
         returned_at=actual.returned_at and expected.returned_at,
     )
+
+
+def _lacks_confirm_url(withdrawal: Withdrawal) -> bool:
+    return withdrawal.result is not None and not withdrawal.result.needs_user_url
 
 
 def _are_older_profiles(actual: Profiles, expected: Profiles) -> bool:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
+from msgspec.json import encode
+from msgspec.structs import replace
 
+from rebate_app.audit.older_formats import is_older_form
 from rebate_app.domain.money_out import states
 from rebate_app.domain.money_out.facts import RESULT_STATUSES
 from rebate_app.domain.money_out.states import OPEN, STATES, TRANSITIONS
+from rebate_app.web.resources.money_items import withdrawal_item
+from tables.money_out import WITHDRAWAL
 from tests.money_out.bank import FREELY, REVIEWED, Bank
 
 #: state → (what brings a withdrawal there): each a list of calls of the bank.
@@ -193,3 +199,87 @@ def test_the_table_is_about_known_states() -> None:
         assert frozen == int(step.to in OPEN), (before, happens)
     reachable = {states.REQUESTED} | {step.to for step in TRANSITIONS.values()}
     assert reachable == set(STATES)
+
+
+class TestWhereTheUserConfirms:
+    """The URL of the newest `needs-user` that gave one, for as long as the withdrawal waits for its user."""
+
+    def waiting(self) -> Bank:
+        """Return a bank in which w1 waits for its user at https://a.example/1."""
+        bank = Bank()
+        bank.fund()
+        bring(bank, "sending")
+        bank.result("needs-user", needs_user_url="https://a.example/1")
+        return bank
+
+    def url(self, bank: Bank) -> Any:
+        """Return what is shown of w1."""
+        found = bank.withdrawal()
+        assert found is not None
+        return withdrawal_item("u1", found, None)["needs_user_url"]
+
+    @pytest.mark.parametrize("between", [(), ("pending",), ("pending", "needs-user"), ("needs-user",)])
+    def test_it_stays_while_the_state_stays(self, between: tuple[str, ...]) -> None:
+        """A result that does not give it takes none away; the next one that does replaces it."""
+        bank = self.waiting()
+        for status in between:
+            bank.result(status)
+            assert (bank.state(), self.url(bank)) == ("needs-user", "https://a.example/1")
+        bank.result("needs-user", needs_user_url="https://a.example/2")
+        assert self.url(bank) == "https://a.example/2"
+        bank.result("pending", needs_user_url="https://a.example/3")  # only `needs-user` says where
+        assert self.url(bank) == "https://a.example/2"
+
+    @pytest.mark.parametrize("status", ["paid", "failed", "payer", "returned", "stuck"])
+    def test_it_goes_with_the_state(self, status: str) -> None:
+        """Neither shown nor kept, also when the withdrawal waits for its user again."""
+        bank = self.waiting()
+        bank.result(status, code="lies" if status == "stuck" else "")
+        found = bank.withdrawal()
+        assert found is not None
+        assert found.result is not None
+        assert (self.url(bank), found.result.needs_user_url) == (None, "")
+        if status == "payer":
+            bank.attempt(2)
+            bank.result("needs-user", 2)
+            assert (bank.state(), self.url(bank)) == ("needs-user", None)
+
+    def test_a_late_result_of_an_older_attempt(self) -> None:
+        """It changes neither the state nor where the user confirms."""
+        bank = Bank()
+        bank.fund()
+        bring(bank, "sending")
+        bank.result("payer")
+        bank.attempt(2)
+        bank.result("needs-user", 2, needs_user_url="weixin://x")
+        bank.result("failed", 1)
+        assert (bank.state(), self.url(bank)) == ("needs-user", "weixin://x")
+
+    def test_a_table_of_the_version_before(self) -> None:
+        """It opens, may lack the URL until the service gives it again, and the audit takes it."""
+        bank = self.waiting()
+        bank.result("pending")
+        key = WITHDRAWAL.key("u1", "w1")
+        expected, found = bank.store.get(key), bank.withdrawal()
+        assert expected is not None
+        assert found is not None
+        assert found.result is not None
+        older = replace(found, result=replace(found.result, needs_user_url=""))
+        other = replace(older, amount=1)
+        assert is_older_form("accounts", key, encode(older), expected)
+        assert not is_older_form("accounts", key, encode(other), expected)
+        bank.store.apply({key: encode(older)}, bank.store.position + 1)
+        assert self.url(bank) is None
+        bank.result("needs-user", needs_user_url="https://a.example/2")
+        assert self.url(bank) == "https://a.example/2"
+
+    def test_only_while_it_waits_for_its_user(self) -> None:
+        """A URL that is missing elsewhere is a difference."""
+        bank = self.waiting()
+        key = WITHDRAWAL.key("u1", "w1")
+        found = bank.withdrawal()
+        assert found is not None
+        assert found.result is not None
+        sending = replace(found, state="sending")
+        lacking = replace(sending, result=replace(found.result, needs_user_url=""))
+        assert not is_older_form("accounts", key, encode(lacking), encode(sending))

@@ -40,7 +40,10 @@ class Attempt(Struct, array_like=True):
 
 
 class Result(Struct, array_like=True, frozen=True):
-    """The last result that was written, whether or not it changed the state."""
+    """The last result that was written, whether or not it changed the state.
+
+    `needs_user_url`: of the newest one that gave it, for as long as the withdrawal waits for its user.
+    """
 
     attempt: int
     status: str

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from ..account.events import PendingEvents
 from ..now import Now
 from ..pricing.calendar import day_of
@@ -197,11 +199,19 @@ class WithdrawalFold:
     def result(self, fact: PayoutResult) -> bool:
         """Fold a result; one that the state does not allow is kept, and the contradiction counted.
 
-        Return False for such a one, and for a withdrawal that is unknown.
+        Return False for such a one, and for a withdrawal that is unknown. While it goes on waiting for its
+        user, a result that does not say where to confirm leaves what was said.
         """
         withdrawal = self._records.withdrawal(fact.withdrawal_id)
         if withdrawal is None:
             return False
+        url = _confirm_url(withdrawal)
+        fits = self._take_result(withdrawal, fact)
+        if fact.status != states.NEEDS_USER or not fact.needs_user_url:
+            _keep_confirm_url(withdrawal, url)
+        return fits
+
+    def _take_result(self, withdrawal: Withdrawal, fact: PayoutResult) -> bool:
         is_newest = _note_result(withdrawal, fact)
         withdrawal.updated_at = self._now.at
         if fact.status in ("failed", "payer") and not is_newest:
@@ -300,8 +310,6 @@ class WithdrawalFold:
     def _add_event(self, withdrawal: Withdrawal, before: str) -> None:
         if self._now.at < self._pending_events.since:
             return
-        result = withdrawal.result
-        url = "" if result is None or withdrawal.state != states.NEEDS_USER else result.needs_user_url
         self._pending_events.money.append(
             WithdrawalChanged(
                 self._user_id,
@@ -314,7 +322,7 @@ class WithdrawalFold:
                 before,
                 withdrawal.state,
                 withdrawal.reason,
-                url,
+                _confirm_url(withdrawal),
             )
         )
 
@@ -342,6 +350,17 @@ def _note_moments(withdrawal: Withdrawal, step: Step) -> None:
         withdrawal.paid_at = withdrawal.stated_paid_at
     if states.RETURN in step.moves and withdrawal.result is not None:
         withdrawal.returned_at = withdrawal.result.at
+
+
+def _confirm_url(withdrawal: Withdrawal) -> str:
+    """Return where the user confirms, "" unless the withdrawal waits for that and it is known."""
+    result = withdrawal.result
+    return "" if result is None or withdrawal.state != states.NEEDS_USER else result.needs_user_url
+
+
+def _keep_confirm_url(withdrawal: Withdrawal, url: str) -> None:
+    if url and withdrawal.state == states.NEEDS_USER and withdrawal.result is not None:
+        withdrawal.result = replace(withdrawal.result, needs_user_url=url)
 
 
 def _note_result(withdrawal: Withdrawal, fact: PayoutResult) -> bool:
