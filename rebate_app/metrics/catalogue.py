@@ -25,6 +25,7 @@ from .known_labels import (
     payout_answers,
     payout_attempts,
     payout_callbacks,
+    payout_dropped,
     reroutes,
     single,
     source_calls,
@@ -513,6 +514,15 @@ PAYOUT_ANSWERS = Metric(
     ("kind", "outcome"),
     known=payout_answers,
 )
+PAYOUT_DROPPED = Metric(
+    "rebate_payout_members_dropped_total",
+    "counter",
+    "members",
+    "What payment services gave in a form that is not kept, and is left out of the result: references, and "
+    "where the user confirms.",
+    ("kind",),
+    known=payout_dropped,
+)
 PAYOUT_CALLBACKS = Metric(
     "rebate_payout_callbacks_total",
     "counter",
@@ -620,6 +630,7 @@ CATALOGUE: tuple[Metric, ...] = (
     PAYOUT_FACTS_IGNORED,
     PAYOUT_ATTEMPTS,
     PAYOUT_ANSWERS,
+    PAYOUT_DROPPED,
     PAYOUT_CALLBACKS,
     WITHDRAWALS_OPEN,
     WITHDRAWALS_OPEN_FEN,

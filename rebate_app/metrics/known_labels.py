@@ -11,7 +11,7 @@ from itertools import product
 
 from msgspec import Struct
 
-from rebate_app.domain.money_out.answers import CALLBACK_OUTCOMES, OUTCOMES
+from rebate_app.domain.money_out.answers import CALLBACK_OUTCOMES, DROPPED, OUTCOMES
 from rebate_app.domain.money_out.facts import RESULT_STATUSES
 from rebate_app.domain.money_out.paying import HOLD_REASONS
 from rebate_app.domain.money_out.states import WAITING
@@ -77,6 +77,11 @@ def payout_answers(_: KnownLabels) -> LabelSets:
 def payout_attempts(_: KnownLabels) -> LabelSets:
     """Return what can be counted of an attempt: that it was begun, and every status of a result."""
     return single(("begun", *RESULT_STATUSES))
+
+
+def payout_dropped(_: KnownLabels) -> LabelSets:
+    """Return every member of an answer that can be left out."""
+    return single(DROPPED)
 
 
 def payout_callbacks(_: KnownLabels) -> LabelSets:

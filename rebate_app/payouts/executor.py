@@ -66,13 +66,14 @@ class ExecutorContext(Struct, frozen=True):
     """What the executors of all partitions share.
 
     `count`: counts outcomes, by channel, `call` or `question`, and outcome. `fault`: awaited at each crash
-    point (CRASH_POINTS).
+    point (CRASH_POINTS). `drop`: counts what is left out of answers, by channel and member.
     """
 
     desk: ChannelDesk
     clocks: Clocks = Clocks()
     count: Callable[[str, str, str], None] = _ignore
     fault: Callable[[str], Awaitable[None]] = _no_fault
+    drop: Callable[[str, str], None] = _ignore
 
 
 class NotCalledError(Exception):
@@ -313,6 +314,8 @@ class PartitionExecutor:
         repeats, unless somebody has opened it since the attempt and so knows of it.
         """
         self._context.count(spec.name, "question" if is_query else "call", answer.outcome)
+        for member in answer.dropped:
+            self._context.drop(spec.name, member)
         withdrawal, clocks = self._accounts.withdrawal(*place), self._context.clocks
         newest = withdrawal.last_attempt if withdrawal is not None else None
         if withdrawal is None or newest is None:

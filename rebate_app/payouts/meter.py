@@ -6,6 +6,7 @@ depend on how many are open.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ from rebate_app.domain.money_out import paying, states
 from rebate_app.metrics.catalogue import (
     CHANNEL_OPEN,
     PAYOUT_ANSWERS,
+    PAYOUT_DROPPED,
     PAYOUTS_HELD,
     PAYOUTS_RECENT,
     PAYOUTS_RECENT_FAILED,
@@ -32,6 +34,8 @@ from .desk import PayoutDesk
 from .executor import PartitionExecutor
 from .partition import PartitionTable
 
+log = logging.getLogger(__name__)
+
 SECOND_US: Final = paying.SECOND_US
 #: Older ends say nothing about how a channel does now.
 RECENT_US: Final = 7 * paying.DAY_US
@@ -42,11 +46,19 @@ class PayoutMeter:
 
     def __init__(self, metrics: MetricsRegistry) -> None:
         self._metrics = metrics
+        self._named: set[tuple[str, str]] = set()
 
     def count(self, channel: str, kind: str, outcome: str) -> None:
         """Count an answer; `kind`: `call` or `question`."""
         del channel
         self._metrics.add(PAYOUT_ANSWERS, (kind, outcome))
+
+    def drop(self, channel: str, member: str) -> None:
+        """Count a member of an answer that is left out; the log names each of a channel once."""
+        self._metrics.add(PAYOUT_DROPPED, (member,))
+        if (channel, member) not in self._named:
+            self._named.add((channel, member))
+            log.warning("channel %s gives a %s in a form that is not kept (docs/payouts.md)", channel, member)
 
 
 class _Figures(Struct):

@@ -88,7 +88,7 @@ class PayoutService:
         )
         self.ends = EndsKeeper(topics.user_log, lambda: tasks.logs.memory, self.desk.close_all)
         self._meter = PayoutMeter(tasks.metrics)
-        self._context = ExecutorContext(self.desk, count=self._meter.count)
+        self._context = ExecutorContext(self.desk, count=self._meter.count, drop=self._meter.drop)
         self._cipher = self._cipher_of(settings)
         self._served: dict[int, Served] = {}
 

@@ -163,3 +163,13 @@ class TestActiveApp:
         active.revision += 1
         assert notes.revision == before + 1
         asyncio.run(notes.ready(MemoryStore()))
+
+
+@pytest.mark.parametrize("ref", ["SIM/0001", "2026:12", "~" * 64, "", "as older versions never wrote it, 号"])
+def test_any_reference_of_a_result_can_be_read(ref: str) -> None:
+    """What a service calls a payout has been paid: it never halts a partition, whatever version reads it."""
+    result = PayoutResult("u1", "w1", 1, "paid", 995, "", ref, "weixin://x#y", NOW_US)
+    key, value = encode_payout_fact(result, Author(APP, "log-1"))
+    found = decode_owner_fact(value, key, OTHER)
+    assert isinstance(found, AuthoredFact)
+    assert found.fact == result

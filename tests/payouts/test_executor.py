@@ -58,6 +58,24 @@ class TestPaying:
         assert len(there.book.queries) == 0
         assert world.counted == [("http", "call", "paid")]
 
+    @pytest.mark.parametrize(
+        ("given", "kept", "dropped"), [("SIM/0001", "SIM/0001", []), ("号 1", "", [("http", "channel_ref")])]
+    )
+    async def test_the_services_reference(
+        self, there: Remote, given: str, kept: str, dropped: list[tuple[str, str]]
+    ) -> None:
+        """Written as it is given, or left out and counted; the payout ends in either case."""
+        log, members = Log(), there.service.members
+        made = log.request()
+        there.service.members = (  # type: ignore[method-assign]
+            lambda payout, *, is_query: members(payout, is_query=is_query) | {"channel_ref": given}
+        )
+        world = World(log, there.spec)
+        await world.turn()
+        assert (made.state, log.paid, world.dropped) == (states.PAID, 995, dropped)
+        assert isinstance(log.facts[-1], PayoutResult)
+        assert log.facts[-1].channel_ref == kept
+
     async def test_paid_ones_are_asked_about_once_a_day_for_a_week(self, there: Remote) -> None:
         """Attack 12: paid and returned while nobody looked."""
         log = Log()

@@ -98,7 +98,14 @@ class World:
         log.epoch += 1
         self.epoch = log.epoch
         clocks = Clocks(now_us=self.now_us, mono_us=lambda: self.offset_us)
-        context = ExecutorContext(self, clocks, lambda *words: self.counted.append(words), self.fault)
+        self.dropped: list[tuple[str, str]] = []
+        context = ExecutorContext(
+            self,
+            clocks,
+            lambda *words: self.counted.append(words),
+            self.fault,
+            lambda *words: self.dropped.append(words),
+        )
         self.executor = PartitionExecutor(self, self, self, self, context)
 
     def now_us(self) -> int:

@@ -197,6 +197,8 @@ class TestChannels:
             {"payout_no": None},
             {"code": 0},
             {"channel_ref": {}},
+            {"channel_ref": "a b"},
+            {"code": "a/b"},
             {"x": 1},
         ]
         for rows in (None, [1], [{"amount": 1}], *([row | each] for each in wrong)):
@@ -204,9 +206,10 @@ class TestChannels:
             problem(reply, 422, "invalid-rows")
         reply = await world.send("POST", "/v1/channels/bank/results", {"rows": []}, worker)
         assert reply.json == {"accepted": 0, "unchanged": 0, "refused": []}
-        problem(
-            await world.send("POST", "/v1/channels/bank/results", {"rows": [row]}, worker), 503, "not-ready"
-        )
+        for reference in (None, "", "SIM/0001", "2026:12"):
+            rows = [row | {"channel_ref": reference}]
+            reply = await world.send("POST", "/v1/channels/bank/results", {"rows": rows}, worker)
+            problem(reply, 503, "not-ready")
 
     async def test_callbacks(self, paying: Paying, worker: int, tmp_path: Path) -> None:
         """202 for any number that is signed: each partition is asked whether it watches it."""

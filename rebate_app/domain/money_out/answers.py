@@ -31,10 +31,20 @@ REFUSED_CALLBACK: Final = "refused"
 CALLBACK_OUTCOMES: Final = (KNOWN_NUMBER, UNKNOWN_NUMBER, UNCLEAR, REFUSED_CALLBACK)
 
 
+#: What a service may give beside an outcome, and is left out where its form cannot be kept.
+CHANNEL_REF: Final = "channel_ref"
+NEEDS_USER_URL: Final = "needs_user_url"
+DROPPED: Final = (CHANNEL_REF, NEEDS_USER_URL)
+
+
 class ChannelAnswer(Struct, frozen=True):
-    """One outcome; `code`, `channel_ref` and `needs_user_url` are of bounded form, or absent."""
+    """One outcome; `code`, `channel_ref` and `needs_user_url` are of bounded form, or absent.
+
+    `dropped`: those of DROPPED that the service gave in a form that is not kept.
+    """
 
     outcome: str
     code: str | None = None
     channel_ref: str | None = None
     needs_user_url: str | None = None
+    dropped: tuple[str, ...] = ()

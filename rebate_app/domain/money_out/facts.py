@@ -11,6 +11,8 @@ from typing import Literal
 from msgspec import Struct
 
 OWN_ID_PATTERN = r"[A-Za-z0-9._-]{1,64}"
+#: A payment service's own reference of a payout: visible ASCII.
+CHANNEL_REF_PATTERN = r"[!-~]{1,64}"
 MEMO_CHARACTERS_MAX = 64
 REASON_CHARACTERS_MAX = 200
 REF_CHARACTERS_MAX = 128

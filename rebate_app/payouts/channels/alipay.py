@@ -32,8 +32,8 @@ from .port import (
     ChannelAnswer,
     NotificationRefusedError,
     PayoutOrder,
+    answer_of,
     bounded_code,
-    bounded_ref,
     identity_of,
     named_number,
     unclear,
@@ -285,18 +285,18 @@ def _number_in(members: Mapping[str, str]) -> str | None:
 
 def _state(body: AnswerBody, order: PayoutOrder, states: Mapping[str, str]) -> ChannelAnswer:
     """Return what a well-formed answer states; one about another number or amount lies."""
-    code, ref = bounded_code(body.error_code), bounded_ref(body.order_id)
+    code, ref = bounded_code(body.error_code), body.order_id
     outcome = states.get(body.status or "")
     if body.out_biz_no is not None and body.out_biz_no != order.payout_no:
-        return ChannelAnswer(MISMATCH, code, ref)
+        return answer_of(MISMATCH, code, ref)
     if body.trans_amount is not None:
         amount = parse_yuan(body.trans_amount)
         if amount is None:
             return unclear(NOT_UNDERSTOOD)
         if amount != order.amount:
-            return ChannelAnswer(MISMATCH, code, ref)
+            return answer_of(MISMATCH, code, ref)
     if outcome is None or body.out_biz_no is None:
         return unclear(NOT_UNDERSTOOD)
     if outcome == FAILED:
         code = code or bounded_code(body.status)
-    return ChannelAnswer(outcome, code, ref)
+    return answer_of(outcome, code, ref)

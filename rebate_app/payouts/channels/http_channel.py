@@ -33,9 +33,7 @@ from .port import (
     ChannelAnswer,
     NotificationRefusedError,
     PayoutOrder,
-    bounded_code,
-    bounded_ref,
-    bounded_url,
+    answer_of,
     identity_of,
     named_number,
     unclear,
@@ -235,5 +233,5 @@ def _names(body: AnswerBody, order: PayoutOrder) -> bool:
 
 
 def _answer(outcome: str, body: AnswerBody) -> ChannelAnswer:
-    url = bounded_url(body.needs_user_url) if outcome == NEEDS_USER else None
-    return ChannelAnswer(outcome, bounded_code(body.code), bounded_ref(body.channel_ref), url)
+    url = body.needs_user_url if outcome == NEEDS_USER else None
+    return answer_of(outcome, body.code, body.channel_ref, url)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct
 
 from rebate_app.domain.money_out.answers import (
+    CHANNEL_REF,
     FAILED,
     MISMATCH,
     NEEDS_USER,
+    NEEDS_USER_URL,
     NOT_FOUND,
     OUTCOMES,
     PAID,
@@ -27,7 +29,9 @@ from rebate_app.domain.money_out.answers import (
     UNCLEAR,
     ChannelAnswer,
 )
-from rebate_app.http_urls import fault_of
+from rebate_app.domain.money_out.facts import CHANNEL_REF_PATTERN
+
+from .confirm_url import bounded_url
 
 __all__ = [
     "FAILED",
@@ -44,10 +48,10 @@ __all__ = [
     "NotificationRefusedError",
     "PaymentChannel",
     "PayoutOrder",
+    "answer_of",
     "bounded_code",
     "bounded_package",
     "bounded_ref",
-    "bounded_url",
     "identity_of",
     "named_number",
     "unclear",
@@ -62,11 +66,11 @@ TIMEOUT, CONNECT, SIGNATURE, NOT_UNDERSTOOD, NOT_SENT = (
     "not-sent",
 )
 OTHER_CODE: Final = "other"
-NEEDS_USER_CHARACTERS_MAX: Final = 2_048
 
 #: The form of our own numbers, and so of those in a callback that can be about one.
 _match_number = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII).fullmatch
 _match_word = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII).fullmatch
+_match_ref = re.compile(CHANNEL_REF_PATTERN, re.ASCII).fullmatch
 _match_package = re.compile(r"[\x21-\x7e]{1,2048}", re.ASCII).fullmatch
 
 
@@ -147,15 +151,27 @@ def named_number(text: object) -> str | None:
 
 
 def bounded_ref(text: object) -> str | None:
-    """Return the service's reference if it has the form of an id, else None."""
-    return text if isinstance(text, str) and _match_word(text) else None
-
-
-def bounded_url(text: object) -> str | None:
-    """Return where the user confirms, if it is a URL, else None."""
-    return text if isinstance(text, str) and text and not fault_of(text, query=True) else None
+    """Return the service's reference if it is 1-64 visible ASCII characters without spaces, else None."""
+    return text if isinstance(text, str) and _match_ref(text) else None
 
 
 def bounded_package(text: object) -> str | None:
     """Return what an app needs to open a confirmation, if it is printable ASCII without spaces, else None."""
     return text if isinstance(text, str) and _match_package(text) else None
+
+
+def answer_of(
+    outcome: str,
+    code: object,
+    ref: object,
+    url: object = None,
+    bounded: Callable[[object], str | None] = bounded_url,
+) -> ChannelAnswer:
+    """Return an outcome with what the service gave beside it, as far as it has a form that can be kept.
+
+    `dropped` names what it gave and is not kept. `bounded` takes where the user confirms.
+    """
+    kept_ref, kept_url = bounded_ref(ref), bounded(url)
+    given = ((CHANNEL_REF, ref, kept_ref), (NEEDS_USER_URL, url, kept_url))
+    dropped = tuple(name for name, value, kept in given if value not in (None, "") and kept is None)
+    return ChannelAnswer(outcome, bounded_code(code), kept_ref, kept_url, dropped)

@@ -39,9 +39,9 @@ from .port import (
     ChannelAnswer,
     NotificationRefusedError,
     PayoutOrder,
+    answer_of,
     bounded_code,
     bounded_package,
-    bounded_ref,
     identity_of,
     named_number,
     unclear,
@@ -287,14 +287,14 @@ class WechatChannel:
 
 def _state(body: AnswerBody, order: PayoutOrder) -> ChannelAnswer:
     """Return what a bill states; one of another number or amount lies."""
-    code, ref = bounded_code(body.fail_reason), bounded_ref(body.transfer_bill_no)
+    code, ref = bounded_code(body.fail_reason), body.transfer_bill_no
     outcome = STATES.get(body.state or "")
     other_number = body.out_bill_no is not None and body.out_bill_no != order.payout_no
     if other_number or (body.transfer_amount is not None and body.transfer_amount != order.amount):
-        return ChannelAnswer(MISMATCH, code, ref)
+        return answer_of(MISMATCH, code, ref)
     if outcome is None or body.out_bill_no is None:
         return unclear(NOT_UNDERSTOOD)
     if outcome == FAILED:
         code = code or bounded_code(body.state)
-    package = bounded_package(body.package_info) if outcome == NEEDS_USER else None
-    return ChannelAnswer(outcome, code, ref, package)
+    package = body.package_info if outcome == NEEDS_USER else None
+    return answer_of(outcome, code, ref, package, bounded_package)

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from rebate_app.domain.facts import AMOUNT_FEN_MAX
 from rebate_app.domain.faults import UNDECODABLE, UNKNOWN_MEMBER
+from rebate_app.domain.money_out.facts import CHANNEL_REF_PATTERN
 from rebate_app.payouts.channels.channel_file import KINDS
 from rebate_app.wire.channel_states import CHANNEL_STATES
 from rebate_app.wire.facts.text_types import MomentText, OwnIdText
@@ -22,6 +23,7 @@ ChannelName = Annotated[str, Meta(description="of the file REBATE_CHANNELS")]
 Account = Annotated[str, Meta(min_length=1, max_length=128, description="printable text")]
 PayeeName = Annotated[str, Meta(max_length=64, description="printable text")]
 Reason = Annotated[str, Meta(max_length=200, description="why; for the audit trail")]
+Reference = Annotated[str, Meta(pattern=f"^({CHANNEL_REF_PATTERN})?$")]
 Word = Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{0,64}$")]
 FenInFile = Annotated[int, Meta(ge=-AMOUNT_FEN_MAX, le=AMOUNT_FEN_MAX, description="fen")]
 ROWS_MAX: Final = 5_000
@@ -165,7 +167,7 @@ class ResultBody(Struct, kw_only=True):
     payout_no: Word
     status: Word
     amount: FenInFile
-    channel_ref: Word | None = None
+    channel_ref: Reference | None = None
     code: Word | None = None
     at: Annotated[MomentText | None, Meta(description="when it came about")] = None
 

@@ -5,6 +5,7 @@ See docs/payouts.md#manual.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from msgspec import Struct
 from rebate_app.domain.facts import AMOUNT_FEN_MAX
 from rebate_app.domain.faults import Fault
 from rebate_app.domain.money_out import states
+from rebate_app.domain.money_out.facts import CHANNEL_REF_PATTERN
 from rebate_app.payouts.manual_payouts import ExportRow, ManualPayouts, ResultRow, RowVerdict
 from rebate_app.payouts.partition import EXECUTED_STATES, WithdrawalLists
 from rebate_app.streams.errors import StreamsError
@@ -34,6 +36,7 @@ ROWS_MAX: Final = 5_000
 ROW_MEMBERS: Final = frozenset({"payout_no", "status", "amount", "channel_ref", "code", "at"})
 TEXT_CHARACTERS_MAX: Final = 64
 UNKNOWN: Final = "unknown-payout"
+_match_reference = re.compile(CHANNEL_REF_PATTERN).fullmatch
 _FAILED: Final = (KafkaError, StreamsError, OSError, TimeoutError)
 
 
@@ -199,7 +202,8 @@ def _row_of(number: int, row: Any) -> ResultRow:
     needed = [members.get(name) for name in ("payout_no", "status")]
     optional = ["" if (text := members.get(name)) is None else text for name in ("channel_ref", "code")]
     amount = members.get("amount")
-    words = all(isinstance(each, str) and _is_word(each) for each in (*needed, *optional))
+    words = all(isinstance(each, str) and _is_word(each) for each in (*needed, optional[1]))
+    words = words and isinstance(optional[0], str) and _is_reference(optional[0])
     if type(amount) is not int or abs(amount) > AMOUNT_FEN_MAX or not words or members.keys() - ROW_MEMBERS:
         detail = "a row has payout_no, status, amount in fen, and may have channel_ref, code and at"
         raise refused([("", Fault("invalid-rows", f"rows.{number - 1}", detail))])
@@ -220,6 +224,10 @@ def _moment_of(number: int, text: object) -> int | None:
 
 def _is_word(text: str) -> bool:
     return not text or match_own_id(text) is not None
+
+
+def _is_reference(text: str) -> bool:
+    return not text or _match_reference(text) is not None
 
 
 class SummaryRequest(PartitionRequest, frozen=True):
