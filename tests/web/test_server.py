@@ -22,6 +22,8 @@ NOWHERE = (
     *("/v1/users//balance", "/v1/users/a/b/balance", "/v1/users/u1/balance%2F", "/v1/order-lines/taobao"),
     *("/table", "/table/", "/router", "/router/", "/stats", "/graph", "/%00", "/%FF"),
 )
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
+PUBLIC = [route for route in ROUTES if not route.path.startswith(INTERNAL_PATH)]
 
 
 class TestProbes:
@@ -49,20 +51,37 @@ class TestProblems:
         """Paths that nobody serves are 404 `not-found`, Faust's own pages among them."""
         problem(await world.get(target), 404, "not-found")
 
-    @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+    @pytest.mark.parametrize("route", PUBLIC, ids=lambda route: route.name)
     async def test_a_wrong_method_is_405(self, world: World, route: Route) -> None:
         """Methods that a resource does not have are 405 with `Allow`."""
-        path, methods = route.path, set(route.methods)
-        if path.startswith(INTERNAL_PATH):  # the route of all requests between workers matches it too
-            methods.add("POST")
+        methods = set(route.methods)
         allowed = methods | ({"HEAD"} if "GET" in methods else set())
-        target = re.sub(r"\{[a-z_]+\}", "x", path)
-        for method in {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"} - allowed:
+        target = re.sub(r"\{[a-z_]+\}", "x", route.path)
+        for method in METHODS - allowed:
             reply = await world.ask(method, target)
             assert reply.status == 405
             assert reply.headers["Allow"] == ", ".join(sorted(allowed))
             if method != "HEAD":
                 problem(reply, 405, "method-not-allowed")
+
+    @pytest.mark.parametrize("target", ["/internal/anything", "/internal/users", "/%69nternal/users"])
+    @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer x"}], ids=["nothing", "a token"])
+    async def test_what_workers_ask_is_404_by_any_method(
+        self, world: World, target: str, headers: dict[str, str]
+    ) -> None:
+        """Nobody else learns what there is: no method is allowed, and none is named."""
+        for method in METHODS | {"PROPFIND"}:
+            reply = await world.ask(method, target, headers=headers)
+            assert (reply.status, "Allow" in reply.headers) == (404, False)
+            if method != "HEAD":
+                problem(reply, 404, "not-found")
+
+    async def test_what_workers_tell_everybody(self, world: World) -> None:
+        """Who a worker is can be read, and nothing else can be done with it."""
+        assert (await world.get("/internal/identity")).status == 200
+        for method in METHODS - {"GET", "HEAD"}:
+            reply = await world.ask(method, "/internal/identity")
+            assert (reply.status, "Allow" in reply.headers) == (404, False)
 
     async def test_a_part_that_is_no_utf8_is_400(self, world: World) -> None:
         """A path part has to be percent-encoded UTF-8."""

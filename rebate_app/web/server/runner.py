@@ -21,6 +21,7 @@ from ..context import REQUEST_ID_HEADER, HttpResponse
 from ..problems import ProblemError, internal_error, problem_response
 from ..request_ids import request_id_of
 from ..request_metrics import NO_ROUTE, count_request
+from ..routing.peer_rpc import INTERNAL_PATH
 from .connection import Connection
 from .connections import Closed, Connections
 from .hosts import AllowedHosts
@@ -84,8 +85,11 @@ class RequestGate:
     def _unrouted(
         self, request: BaseRequest, error: web.HTTPNotFound | web.HTTPMethodNotAllowed, started: float
     ) -> web.Response:
-        """Return the response to a request that the router refuses, and count it."""
-        if isinstance(error, web.HTTPMethodNotAllowed):
+        """Return the response to a request that the router refuses, and count it.
+
+        What workers ask each other is hidden from everybody else, also with a method that it does not have.
+        """
+        if isinstance(error, web.HTTPMethodNotAllowed) and not request.path.startswith(INTERNAL_PATH):
             allowed = ", ".join(sorted(error.allowed_methods))
             problem = ProblemError("method-not-allowed", f"allowed: {allowed}", headers={"Allow": allowed})
         else:
