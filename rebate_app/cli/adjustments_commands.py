@@ -130,12 +130,12 @@ def import_openings(file: Path, batch: str, yes: bool, by: str, as_json: bool) -
 
 @openings.command("approve", epilog=EXITS)
 @batch_option
-@click.option("--reason", default="batch approved", show_default=True, metavar="TEXT", help="Why.")
+@click.option("--reason", metavar="TEXT", help="Why; by default a sentence that names the batch.")
 @yes_option
 @by_option
 @json_option
 @guarded
-def approve_openings(batch: str, reason: str, yes: bool, by: str, as_json: bool) -> None:
+def approve_openings(batch: str, reason: str | None, yes: bool, by: str, as_json: bool) -> None:
     """Approve the openings of a batch that are proposed, as another person than who imported them.
 
     \b
@@ -145,15 +145,22 @@ def approve_openings(batch: str, reason: str, yes: bool, by: str, as_json: bool)
     from . import money_actions as actions
 
     settings = load_settings()
+    why = reason or f"batch {batch} approved"
     found = run_with_broker(settings, actions.proposed_openings(settings, batch))
-    commands, sums = actions.approvals(found, reason)
-    _carry_out(commands, sums, ("Approve", batch, by), yes=yes, as_json=as_json)
+    commands, sums = actions.approvals(found, why)
+    _carry_out(commands, sums, ("Approve", batch, by), why, yes=yes, as_json=as_json)
 
 
 def _carry_out(
-    commands: list[MoneyCommand], sums: OpeningSums, what: tuple[str, str, str], *, yes: bool, as_json: bool
+    commands: list[MoneyCommand],
+    sums: OpeningSums,
+    what: tuple[str, str, str],
+    reason: str = "",
+    *,
+    yes: bool,
+    as_json: bool,
 ) -> None:
-    """Show what it adds up to, ask, and send."""
+    """Show what it adds up to, ask, and send; `reason` is for the audit trail."""
     from . import money_actions as actions
 
     verb, batch, by = what
@@ -164,7 +171,7 @@ def _carry_out(
     if commands:
         confirm(f"{verb} {sums.count:,} openings of batch {batch}?", yes=yes)
         settings = load_settings()
-        run_with_broker(settings, actions.send_all(settings, commands, by, batch, ""))
+        run_with_broker(settings, actions.send_all(settings, commands, by, batch, reason))
     if as_json:
         print_json(
             {

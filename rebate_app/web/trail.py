@@ -20,6 +20,7 @@ from .routing.ports import AuditTrail, BrokerAwayError
 #: Refusals that are recorded; not what is malformed (400), too large or too often, nor 401: nobody sent it.
 RECORDED: Final = frozenset({403, 404, 409, 422})
 ACCEPTED: Final = 202
+REFUSED_FROM: Final = 400
 #: Methods that change nothing.
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -73,12 +74,12 @@ class RequestTrail:
         self._open = False
         return sent
 
-    def encoded(self, status: int) -> list[tuple[bytes, bytes]]:
-        """Return the record as (key, value) for whoever writes it in a transaction of their own.
+    def encoded(self) -> list[tuple[bytes, bytes]]:
+        """Return the accepted request's record, (key, value), for whoever writes it in their own transaction.
 
         Give the list to `taken` afterwards: it is empty once the record is committed.
         """
-        return [encode_trail(self.record(status))]
+        return [encode_trail(self.record(ACCEPTED))]
 
     def taken(self, pending: Sequence[tuple[bytes, bytes]]) -> None:
         """Note whether somebody else's transaction has written the record."""
@@ -102,12 +103,22 @@ class RequestTrail:
 
     async def refuse(self, problem: ProblemError) -> None:
         """Record a refusal, if it is one of those; ProblemError `broker-away` in its place."""
-        if problem.kind.status in RECORDED:
-            await self._finish(problem.kind.status)
+        await self._refuse(problem.kind.status)
 
     async def complete(self, status: int) -> None:
-        """Record an accepted request whose handler had nothing to write."""
-        await self._finish(status)
+        """Record a request whose handler had nothing to write and answered with that status.
+
+        What is accepted is recorded as such, whether it is there already, was created, or has begun: what
+        became of it is in the log.
+        """
+        if status < REFUSED_FROM:
+            await self._finish(ACCEPTED)
+        else:
+            await self._refuse(status)
+
+    async def _refuse(self, status: int) -> None:
+        if status in RECORDED:
+            await self._finish(status)
 
     async def _finish(self, status: int) -> None:
         if not self._open:

@@ -62,7 +62,8 @@ class TrailRecord(Struct, frozen=True, kw_only=True):
     """One request or command that changes something, or was refused.
 
     `at` is RFC 3339. `action` is `noun.verb`; `subject` names what it is about, None where it is many things.
-    `status` is that of the answer: 202 says that the facts are in the log, what became of them is there.
+    `status`: 202 of what was accepted, whatever the answer was: what became of it is in the log; else that of
+    the refusal. Older versions wrote 200 and 201 too.
     `reason` is the caller's own. A summary of accepted order facts has `requests` and `facts`.
     """
 
@@ -124,7 +125,7 @@ def trail_schema() -> dict[str, Any]:
         "remote": "address of the client",
         "action": "noun.verb, such as profile.put, dead-letter.discard or orders.import",
         "subject": "what it is about; null where it is many things",
-        "status": "of the answer; 202: the facts are in the log, and what became of them is there",
+        "status": "202: accepted, what became of it is in the log; else of the refusal: 403, 404, 409, 422",
         "reason": "the caller's own",
         "body_hmac": "HMAC-SHA256 of the body (docs/security.md); null without a body or a cluster secret",
         "requests": "of a summary: how many requests",

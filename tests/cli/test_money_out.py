@@ -181,6 +181,9 @@ def test_openings(worker: list[Any], tmp_path: Path) -> None:
     outcome = run("openings", "approve", "--batch", "b1", "--yes", "--by", "wang")
     assert outcome.stdout == "sent 1\n"
     assert worker[2][0] == "/v1/users/mei/openings/o1/approve"
+    assert worker[2][2]["reason"] == "batch b1 approved (by wang)"
+    run("openings", "approve", "--batch", "b1", "--yes", "--by", "wang", "--reason", "sums agree")
+    assert worker[3][2]["reason"] == "sums agree (by wang)"
 
 
 @pytest.mark.parametrize(

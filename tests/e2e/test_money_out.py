@@ -101,6 +101,24 @@ def fund(system: System, url: str) -> None:
         assert ask(f"{url}/v1/users/mei/balance").body["available"] == expected
 
 
+def brought_along(system: System, url: str) -> None:
+    """Import and approve an opening by the commands: the trail says why, also where nobody said it."""
+    file = system.folder / "openings.ndjson"
+    opening = {"user_id": "li", "opening_id": "o1", "source": "old", "as_of": "2026-01-01", "available": 5}
+    file.write_bytes(orjson.dumps(opening | {"confirmed": [], "withdrawn": 0}))
+    batch = ("--batch", "b1", "--yes", "--by")
+    done = system.command("openings", "import", str(file), *batch, "lin", url=url)
+    assert done.returncode == 0, done.stderr
+    system.wait_idle()
+    done = system.command("openings", "approve", *batch, "wang", url=url)
+    assert (done.returncode, done.stdout) == (0, "sent 1\n"), done.stderr
+    trail = [orjson.loads(record.value) for record in system.read(system.topics.audit_trail)]
+    assert [(each["actor"], each["subject"], each["reason"], each["status"]) for each in trail[-2:]] == [
+        ("cli:lin", "b1", None, 202),
+        ("cli:wang", "b1", "batch b1 approved", 202),
+    ]
+
+
 def states(url: str) -> dict[str, Any]:
     """Return state and reason of every withdrawal."""
     page = ask(f"{url}/v1/users/mei/withdrawals?limit=200").body
@@ -125,6 +143,7 @@ class TestWithdrawals:
             worker.wait_ready()
         url = workers[0].url
         fund(system, url)
+        brought_along(system, url)
         answers = asyncio.run(ask_all(workers, add_payee(url)))
         by_id: dict[str, list[int]] = {}
         for own_id, status, _ in answers:

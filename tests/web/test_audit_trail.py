@@ -14,8 +14,8 @@ import pytest_asyncio
 
 from rebate_app.auth.peer_signature import PeerRequest, sign
 from rebate_app.web.routes.table import ROUTES
-from rebate_app.web.trail import SAFE_METHODS
-from rebate_app.wire.audit_trail import TrailRecord, body_hmac
+from rebate_app.web.trail import SAFE_METHODS, RequestTrail
+from rebate_app.wire.audit_trail import Requester, TrailRecord, body_hmac
 from tests.web.facts import BUYER, paid
 from tests.web.secured import RING, bearer, key_token, secured, settled_example, user_token
 from tests.web.worlds import Reply, World, problem
@@ -165,6 +165,29 @@ class TestRecorded:
             assert (await world.send("PUT", PROFILE, LEVEL)).status == 202
             (record,) = trail(world)
             assert (record.actor, record.body_hmac) == ("anonymous", None)
+
+
+@pytest.mark.asyncio
+class TestAnswers:
+    """What an answer's status becomes in the record of a request whose handler wrote nothing."""
+
+    @pytest.mark.parametrize(
+        ("answered", "recorded"),
+        [
+            *((status, [202]) for status in (200, 201, 202, 204)),
+            *((status, [status]) for status in (403, 404, 409, 422)),
+            *((status, []) for status in (400, 413, 429, 500, 503)),
+        ],
+    )
+    async def test_complete(self, world: World, answered: int, recorded: list[int]) -> None:
+        """Accepted, one of the refusals that are recorded, or nothing."""
+        worker = world.workers[0]
+        requester = Requester("key:admin", "r")
+        request = RequestTrail(
+            worker.trail, world.clock, RING, "noun.verb", None, requester, "", lambda: None
+        )
+        await request.complete(answered)
+        assert [record.status for record in trail(world)] == recorded
 
 
 @pytest.mark.asyncio

@@ -108,16 +108,17 @@ class TestPayees:
         world, alone = paying.world, paying.world.workers[worker].trail
         payee_id = (await world.send("POST", PATH, PAYEE, worker)).json["payee_id"]
         (record,) = paying.topic.trail
-        assert (record.action, record.subject, record.status) == ("payees.post", BUYER, 201)
+        assert (record.action, record.subject, record.status) == ("payees.post", BUYER, 202)
         assert "6222" not in repr(record)
         assert alone.records == []
         assert world.workers[worker].metrics.count(AUDIT_TRAIL_RECORDS, ("written",)) == 1
         await world.send("POST", PATH, PAYEE, worker)
-        assert [each.status for each in alone.records] == [201]
+        assert [each.status for each in alone.records] == [202]
         await world.send("DELETE", f"{PATH}/{payee_id}", {}, worker)
         await world.send("DELETE", f"{PATH}/{payee_id}", {}, worker)
         assert [each.action for each in paying.topic.trail] == ["payees.post", "payee.delete"]
         assert [each.action for each in alone.records] == ["payees.post", "payee.delete"]
+        assert {each.status for each in (*paying.topic.trail, *alone.records)} == {202}
 
     async def test_nothing_is_changed_where_nothing_can_be_recorded(
         self, paying: Paying, worker: int

@@ -200,8 +200,24 @@ class TestVerdicts:
         problem(await post(reviewed, key, f"{PATH}/w1/approve", REASON), 409, "wrong-state")
         reply = await post(reviewed, key, f"{PATH}/w1/cancel", REASON)
         assert (reply.json["state"], reply.json["reason"]) == ("cancelled", "because")
-        actions = [(record.action, record.reason) for record in reviewed.workers[1].trail.records]
-        assert ("withdrawal.approve", "because") in actions
+        records = reviewed.workers[1].trail.records
+        assert ("withdrawal.approve", "because") in [(record.action, record.reason) for record in records]
+        assert {record.status for record in records} == {202, 404, 422}  # a 409 was written first
+
+    async def test_the_trail_says_accepted_whatever_the_answer(self, reviewed: World) -> None:
+        """Created, known already, or decided: what became of it is in the log."""
+        key = key_token("admin")
+        proposal = {"adjustment_id": "a1", "amount": 5, "reason_code": "goodwill", "reason": "because"}
+        statuses = [
+            (await post(reviewed, key, path, body)).status
+            for path, body in (
+                (PATH, BODY),
+                (PATH, BODY),
+                *[(f"/v1/users/{BUYER}/adjustments", proposal)] * 2,
+            )
+        ]
+        assert statuses == [201, 200, 201, 200]
+        assert [record.status for record in reviewed.workers[1].trail.records] == [202] * 4
 
     async def test_same_actor(self, reviewed: World) -> None:
         """One key for both cannot."""

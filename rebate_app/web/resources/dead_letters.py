@@ -6,7 +6,6 @@ broker.
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from msgspec import DecodeError, Struct, ValidationError, convert
@@ -82,7 +81,7 @@ async def post_replay(context: RequestContext, request: HttpRequest) -> HttpResp
         if command.dry_run:
             trail.skip()
             return json_response({"items": await _dry_run(context, request, service, places)})
-        pending = trail.encoded(HTTPStatus.OK)
+        pending = trail.encoded()
         outcomes = await service.replay(places, command.by, command.why, again=command.again, trail=pending)
     except BrokerAwayError as error:
         raise broker_away(str(error)) from error
@@ -103,7 +102,7 @@ async def post_discard(context: RequestContext, request: HttpRequest) -> HttpRes
     if not command.why:
         raise ProblemError("invalid-wish", "say why: whoever comes after you has nothing else")
     trail = trail_of(request)
-    pending = trail.encoded(HTTPStatus.OK)
+    pending = trail.encoded()
     try:
         outcomes = await dead_letter_service(context).discard(places, command.by, command.why, pending)
     except BrokerAwayError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from msgspec import DecodeError, Struct, ValidationError, convert
@@ -134,7 +133,7 @@ async def post_release(context: RequestContext, request: HttpRequest) -> HttpRes
         raise ProblemError("invalid-filter", f"topic is {' or '.join(context.topics.sources)}")
     key, trail, service = request.params["key"], trail_of(request), dead_letter_service(context)
     trail.reason = reason
-    pending = trail.encoded(HTTPStatus.OK)
+    pending = trail.encoded()
     try:
         place = await service.release(key.encode(), request.caller.actor, command.topic, pending)
     except BrokerAwayError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from http import HTTPStatus
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
@@ -113,7 +112,7 @@ async def post_payee(context: RequestContext, request: HttpRequest) -> HttpRespo
     user_id = written_user_id_of(request)
     payee = _checked(context, owned(await body_of(request), "user_id", user_id))
     partition = context.placement.partition_of(user_id)
-    trail = tuple(trail_of(request).encoded(CREATED))
+    trail = tuple(trail_of(request).encoded())
     wanted = PayeesRequest(partition, ADD, user_id, payee=payee, trail=trail)
     response = await _changed(context, request, wanted)
     if response.refusal:
@@ -135,7 +134,7 @@ async def delete_payee(context: RequestContext, request: HttpRequest) -> HttpRes
     user_id = written_user_id_of(request)
     _check_configured(context)
     partition = context.placement.partition_of(user_id)
-    trail = tuple(trail_of(request).encoded(HTTPStatus.OK))
+    trail = tuple(trail_of(request).encoded())
     wanted = PayeesRequest(partition, FORGET, user_id, request.params["payee_id"], trail=trail)
     response = await _changed(context, request, wanted)
     if response.refusal:
