@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rebate_app.domain.faults import Fault
 from rebate_app.domain.money_out.facts import REASON_CHARACTERS_MAX
@@ -19,7 +20,7 @@ from rebate_app.order_service import OrderService
 from rebate_app.settings import EXIT_USAGE, Settings
 from rebate_app.streams.kafka.admin import ensure_topics
 from rebate_app.wire.audit_trail import encode_trail
-from rebate_app.wire.facts.money import OPENING, OPENING_APPROVE
+from rebate_app.wire.facts.money import OPENING, OPENING_APPROVE, with_reason
 from rebate_app.wire.facts.user import check_money, encode_money
 from rebate_app.wire.files import read_documents
 from rebate_app.wire.json_values import parse_strict
@@ -78,11 +79,12 @@ def _with_note(document: dict[str, Any], by: str) -> dict[str, Any]:
 
 
 def checked(command: MoneyCommand, by: str) -> MoneyCommand:
-    """Return the command; CommandError with every fault of its fact."""
-    verdict = check_money(command.kind, command.document, requester_of(by).actor)
+    """Return the command, with a reason in any case; CommandError with every fault of its fact."""
+    document = with_reason(command.kind, command.document)
+    verdict = check_money(command.kind, document, requester_of(by).actor)
     if isinstance(verdict, list):
         raise CommandError(_sentence(verdict), EXIT_USAGE)
-    return command
+    return replace(command, document=document)
 
 
 def _sentence(faults: Iterable[Fault]) -> str:

@@ -14,6 +14,9 @@ from .exits import EXITS, guarded, json_option, run_with_broker
 from .terminal import print_json, print_line
 
 reason_option = click.option("--reason", metavar="TEXT", required=True, help="Why; it is kept with the fact.")
+optional_reason_option = click.option(
+    "--reason", metavar="TEXT", help="Why, if you say it; kept with the fact."
+)
 
 
 def send(kind: str, document: dict[str, Any], path: str, by: str) -> dict[str, Any] | None:
@@ -39,22 +42,27 @@ def print_sent(answer: dict[str, Any] | None, member: str, *, as_json: bool) -> 
 
 
 def verdict_command(
-    group: click.Group, subject: str, path_of: Callable[[str, str, str], str], name: str, about: str
+    group: click.Group,
+    subject: str,
+    path_of: Callable[[str, str, str], str],
+    name: str,
+    about: str,
+    reasoned: Callable[[Any], Any] = reason_option,
 ) -> click.Command:
     """Return the command of a group by which a person decides about one of its subjects, for a reason.
 
     `subject`: such as `withdrawal`, as in the kinds of its facts and in their member `withdrawal_id`.
-    `path_of` returns the path of the request for user, id and verdict.
+    `path_of` returns the path of the request for user, id and verdict. `reasoned` adds the option `--reason`.
     """
 
     @group.command(name, epilog=EXITS, help=_verdict_help(f"{group.name} {name} mei {subject[0]}1", about))
     @click.argument("user")
     @click.argument("subject_id", metavar="ID")
-    @reason_option
+    @reasoned
     @by_option
     @json_option
     @guarded
-    def command(user: str, subject_id: str, reason: str, by: str, as_json: bool) -> None:
+    def command(user: str, subject_id: str, reason: str | None, by: str, as_json: bool) -> None:
         document = {"user_id": user, f"{subject}_id": subject_id, "reason": reason}
         sent = send(f"{subject}.{name}", document, path_of(user, subject_id, name), by)
         print_sent(sent, "state", as_json=as_json)

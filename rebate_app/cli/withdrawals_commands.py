@@ -12,7 +12,7 @@ from .command_group import CommandGroup
 from .command_trail import by_option
 from .exits import EXITS, guarded, json_option
 from .lists import ask_worker, cursor_option, limit_option, print_list, print_page, read_page
-from .money_commands import print_sent, reason_option, send, verdict_command
+from .money_commands import optional_reason_option, print_sent, send, verdict_command
 from .terminal import money, print_json, print_line
 
 
@@ -94,7 +94,11 @@ def _path(user: str, *more: str) -> str:
 _verdict = partial(verdict_command, withdrawals, "withdrawal", _path)
 approve = _verdict("approve", "Approve the withdrawal ID of USER; another person than who asked for it.")
 reject = _verdict("reject", "Reject the withdrawal ID of USER: its money is available again.")
-cancel = _verdict("cancel", "Cancel the withdrawal ID of USER, while no payout was attempted.")
+cancel = _verdict(
+    "cancel",
+    "Cancel the withdrawal ID of USER, while no payout was attempted.",
+    reasoned=optional_reason_option,
+)
 
 
 def _resolution(name: str, about: str) -> click.Command:
@@ -105,7 +109,7 @@ def _resolution(name: str, about: str) -> click.Command:
     @click.argument("withdrawal_id", metavar="ID")
     @click.option("--outcome", type=click.Choice(["paid", "failed"]), required=True, help="How it ended.")
     @click.option("--channel-ref", metavar="REF", help="The service's reference of what was paid.")
-    @reason_option
+    @optional_reason_option
     @by_option
     @json_option
     @guarded
@@ -126,7 +130,8 @@ def _resolution(name: str, about: str) -> click.Command:
 def _resolution_help(name: str, about: str) -> str:
     return f"""{about}
 
-    At the earliest 24 h after the last attempt, with the service's reference or its written word.
+    At the earliest 24 h after the last attempt, with the service's reference, or for failed its written word
+    as the reason.
 
     \b
     Example:

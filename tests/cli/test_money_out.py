@@ -158,6 +158,20 @@ def test_verdicts_go_over_http_with_the_token(worker: list[Any]) -> None:
     assert (outcome.code, "same-actor" in outcome.stderr) == (1, True)
 
 
+def test_a_reason_where_none_is_needed(worker: list[Any]) -> None:
+    """Cancelling, confirming, and resolving as paid; a worker of the version before needs a text."""
+    paid = ("--outcome", "paid", "--channel-ref", "SIM/0001")
+    for words in (("cancel",), ("resolve", *paid), ("confirm", *paid), ("confirm", "--outcome", "failed")):
+        verb, *rest = words
+        outcome = run("withdrawals", verb, "mei", "w1", *rest, "--by", "lin")
+        assert outcome.code == 0, outcome.stderr
+        assert worker[-1][2]["reason"] == "none given (by lin)"
+    outcome = run("withdrawals", "resolve", "mei", "w1", "--outcome", "failed", "--by", "lin")
+    assert (outcome.code, "missing-reason" in outcome.stderr) == (2, True)
+    for verb in ("approve", "reject"):
+        assert run("withdrawals", verb, "mei", "w1", "--by", "lin").code == 2
+
+
 def test_adjustments(worker: list[Any]) -> None:
     """Amounts are in fen."""
     amount = ("--amount", "-500", "--reason-code", "other")

@@ -253,6 +253,64 @@ class TestVerdicts:
         reply = await post(reviewed, two, f"{PATH}/w1/confirm", body)
         assert (reply.status, reply.json["state"]) == (200, "paid")
 
+    async def test_a_reason_where_none_is_needed(self, reviewed: World) -> None:
+        """Cancelling, resolving as paid, confirming and unblocking: the fact has a text all the same.
+
+        Approving, rejecting, blocking, and resolving as failed need one: the service's written word.
+        """
+        one, two = key_token("withdrawals:review"), key_token("admin")
+        for own_id in ("w1", "w2"):
+            await post(reviewed, user_token(BUYER), PATH, BODY | {"withdrawal_id": own_id})
+        for verb in ("approve", "reject"):
+            problem(await post(reviewed, one, f"{PATH}/w1/{verb}", {}), 422, "missing-reason")
+        problem(await post(reviewed, two, f"{PATH}/w2/cancel", {"reason": ""}), 422, "invalid-reason")
+        reply = await post(reviewed, two, f"{PATH}/w2/cancel", {})
+        assert (reply.status, reply.json["state"], reply.json["reason"]) == (200, "cancelled", "none given")
+        await post(reviewed, one, f"{PATH}/w1/approve", REASON)
+        stuck_for_two_days(reviewed)
+        failed, paid = {"outcome": "failed"}, {"outcome": "paid", "channel_ref": "SIM/0001"}
+        problem(await post(reviewed, one, f"{PATH}/w1/resolve", failed), 422, "missing-reason")
+        reply = await post(reviewed, one, f"{PATH}/w1/resolve", paid)
+        assert (reply.status, reply.json["resolution"]["channel_ref"]) == (200, "SIM/0001")
+        assert (await post(reviewed, two, f"{PATH}/w1/confirm", paid)).json["state"] == "paid"
+        blocks = f"/v1/users/{BUYER}/block", f"/v1/users/{BUYER}/unblock"
+        problem(await post(reviewed, two, blocks[0], {}), 422, "missing-reason")
+        assert (await post(reviewed, two, blocks[0], REASON)).json["blocked"] is True
+        assert (await post(reviewed, two, blocks[1], {"reason": None})).json["blocked"] is False
+        log = reviewed.stream.log(TOPICS.user_log, reviewed.stream.partition_of(BUYER))
+        facts = [orjson.loads(value) for each in log if b"none given" in (value := each.value or b"")]
+        assert [fact["kind"] for fact in facts] == [
+            "withdrawal.cancel",
+            "withdrawal.resolve",
+            "withdrawal.confirm",
+            "account.unblock",
+        ]
+        assert reviewed.stream.dead_letters == []
+        assert [each.reason for each in reviewed.workers[1].trail.records if "cancel" in each.action][
+            -1
+        ] is None
+
+    async def test_confirming_a_failure(self, reviewed: World) -> None:
+        """The reason stands in the resolution."""
+        one, two = key_token("withdrawals:review"), key_token("admin")
+        await post(reviewed, user_token(BUYER), PATH, BODY)
+        await post(reviewed, one, f"{PATH}/w1/approve", REASON)
+        stuck_for_two_days(reviewed)
+        await post(reviewed, one, f"{PATH}/w1/resolve", REASON | {"outcome": "failed"})
+        reply = await post(reviewed, two, f"{PATH}/w1/confirm", {"outcome": "failed"})
+        assert (reply.status, reply.json["state"]) == (200, "failed")
+
+
+def stuck_for_two_days(world: World) -> None:
+    """Let w1 be attempted and stuck, and two days pass."""
+    at = world.clock()
+    owners(
+        world,
+        PayoutAttempt(BUYER, "w1", 1, "bank", "i", "", at),
+        PayoutResult(BUYER, "w1", 1, "stuck", 1_000, "not-found", "", "", at),
+    )
+    world.clock.now += 2 * 86_400 * 1_000_000
+
 
 class TestLists:
     """One user's, and all users'."""

@@ -21,6 +21,7 @@ from .money_steps import (
     REPEATED_OR_LATER,
     ApprovalItem,
     MoneyBody,
+    OptionalReasonBody,
     OwnId,
     ReasonBody,
     money_body,
@@ -189,9 +190,9 @@ BLOCKS = {
         headers=("Location?",),
         also={202: AFTER_THE_TIME},
         codes=("not-ready",),
-        body=money_body(f"account.{name}", ReasonBody),
+        body=money_body(f"account.{name}", body),
     )
-    for name in ("block", "unblock")
+    for name, body in (("block", ReasonBody), ("unblock", OptionalReasonBody))
 }
 OPENING_PROPOSAL = Operation(
     OpeningOrId,

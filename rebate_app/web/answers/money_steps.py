@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from rebate_app.domain.faults import UNDECODABLE, UNKNOWN_KIND, UNKNOWN_MEMBER, UNKNOWN_SCHEMA
-from rebate_app.wire.facts.money import MONEY_MEMBERS
+from rebate_app.wire.facts.money import MONEY_MEMBERS, needs_reason
 from rebate_app.wire.facts.text_types import ShortReasonText
 
 from ..operation import Operation, RequestBody
@@ -44,11 +44,19 @@ class ReasonBody(MoneyBody, kw_only=True, forbid_unknown_fields=True):
     reason: ShortReasonText
 
 
+class OptionalReasonBody(MoneyBody, kw_only=True, forbid_unknown_fields=True):
+    """Why, if somebody says it."""
+
+    reason: ShortReasonText | None = None
+
+
 def money_body(kind: str, type_: Any, *more: str) -> RequestBody:
     """Return a body with the codes under which its members, and those of the path, are refused."""
     plain = (UNDECODABLE, UNKNOWN_SCHEMA, UNKNOWN_KIND, UNKNOWN_MEMBER)
     members = ("schema", "kind", *MONEY_MEMBERS[kind])
-    faults = (f"{fault}-{member}" for fault in ("missing", "invalid") for member in members)
+    faults = [f"{fault}-{member}" for fault in ("missing", "invalid") for member in members]
+    if "reason" in members and not needs_reason(kind):
+        faults.remove("missing-reason")
     return RequestBody(type_, (*plain, *faults, *more), names_members=not more)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -20,7 +20,9 @@ from .money_steps import (
     REPEATED_OR_LATER,
     ApprovalItem,
     MoneyBody,
+    OptionalReasonBody,
     OwnId,
+    ReasonBody,
     money_body,
     verdict,
 )
@@ -147,10 +149,13 @@ class WithdrawalBody(MoneyBody, kw_only=True, forbid_unknown_fields=True):
 
 
 class ResolutionBody(MoneyBody, kw_only=True, forbid_unknown_fields=True):
-    """How a stuck withdrawal ended; `channel_ref` with `paid`, and only with it."""
+    """How a stuck withdrawal ended; `channel_ref` with `paid`, and only with it.
+
+    `reason`: needed to resolve as `failed`, where it is the service's written word.
+    """
 
     outcome: Annotated[str, one_of(OUTCOMES)]
-    reason: ShortReasonText
+    reason: ShortReasonText | None = None
     channel_ref: NameText | None = None
 
 
@@ -171,13 +176,16 @@ WITHDRAWAL_REQUEST = Operation(
 WITHDRAWALS_OF_USER = Operation(UserWithdrawals, codes=("not-ready",), unforeseen=CURSOR_UNFORESEEN)
 WITHDRAWAL = Operation(WithdrawalItem, codes=("not-ready", "unknown-withdrawal"))
 ALL_WITHDRAWALS = Operation(Withdrawals, codes=("not-ready",), unforeseen=CURSOR_UNFORESEEN)
-_CHANNEL_REF: Final = dict.fromkeys(
+_RESOLUTION: Final = dict.fromkeys(
     ("missing-channel_ref", "invalid-channel_ref"), "it is needed with `paid`, and allowed with it alone"
 )
+_BODIES: Final[dict[str, tuple[Any, dict[str, str]]]] = {
+    "approve": (ReasonBody, {}),
+    "reject": (ReasonBody, {}),
+    "cancel": (OptionalReasonBody, {}),
+    "resolve": (ResolutionBody, _RESOLUTION | {"missing-reason": "it is needed with `failed`"}),
+    "confirm": (ResolutionBody, _RESOLUTION),
+}
 WITHDRAWAL_VERDICTS = {
-    name: verdict(f"withdrawal.{name}", WithdrawalOrId, "withdrawal")
-    for name in ("approve", "reject", "cancel")
-} | {
-    name: verdict(f"withdrawal.{name}", WithdrawalOrId, "withdrawal", ResolutionBody, _CHANNEL_REF)
-    for name in ("resolve", "confirm")
+    name: verdict(f"withdrawal.{name}", WithdrawalOrId, "withdrawal", *of) for name, of in _BODIES.items()
 }

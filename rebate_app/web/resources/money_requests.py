@@ -19,6 +19,7 @@ from rebate_app.domain.money_out.withdrawal_fold import REQUESTS_OF_DAY_MAX
 from rebate_app.domain.pricing.calendar import day_of, midnight
 from rebate_app.streams.failures.record_kinds import read_parked
 from rebate_app.wire.facts.identifiers import path_segment
+from rebate_app.wire.facts.money import with_reason
 from rebate_app.wire.facts.user import check_money, encode_money
 from tables.money_out import ADJUSTMENT, OPENING, SUMMARY, WITHDRAWAL
 
@@ -134,9 +135,11 @@ async def write_and_wait(
 ) -> Written:
     """Check a fact, send it, and wait until the owner has folded it, and decided a request.
 
+    One that needs no reason may lack it.
     ProblemError with every fault of the body, with the business refusal, or `broker-away`.
     """
     wait_ms = wait_ms_of(request)
+    document = with_reason(kind, document)
     check_body(request, kind, document)
     record = encode_money(kind, document, request.requester)
     ((partition, offset),) = await send_facts(context, request, context.topics.user_log, [record])

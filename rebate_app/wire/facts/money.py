@@ -103,6 +103,25 @@ MONEY_MEMBERS: dict[str, tuple[str, ...]] = {
     UNBLOCK: ("user_id", "reason"),
 }
 
+#: What a fact says whose sender gave no reason where none is needed: whoever reads the topic needs a text.
+NO_REASON = "none given"
+_WITHOUT_REASON = frozenset({WITHDRAWAL_CANCEL, WITHDRAWAL_CONFIRM, UNBLOCK})
+
+
+def needs_reason(kind: str, outcome: object = None) -> bool:
+    """Return whether whoever sends a fact of that kind has to say why.
+
+    A resolution as `paid` names a reference; as `failed` the reason is the service's written word.
+    """
+    return outcome != "paid" if kind == WITHDRAWAL_RESOLVE else kind not in _WITHOUT_REASON
+
+
+def with_reason(kind: str, document: dict[str, Any]) -> dict[str, Any]:
+    """Return a fact as it may be sent: with NO_REASON where it needs none and has none."""
+    if document.get("reason") is not None or needs_reason(kind, document.get("outcome")):
+        return document
+    return document | {"reason": NO_REASON}
+
 
 def read_money_fact(
     kind: str, reader: MemberReader, accepts: AcceptsUserId, actor: str | None = None
