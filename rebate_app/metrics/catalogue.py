@@ -527,9 +527,9 @@ PAYOUT_CALLBACKS = Metric(
     "rebate_payout_callbacks_total",
     "counter",
     "callbacks",
-    "Callbacks of payment services: about a number that a partition pays (`known`), about any other or none "
-    "(`unknown`), of which an owner did not answer (`unclear`), and those whose signature does not verify "
-    "(`refused`).",
+    "Callbacks of payment services: about a number that a partition asks about (`known`), about any other, "
+    "which is looked for, or none (`unknown`), of which an owner did not answer (`unclear`), and those whose "
+    "signature does not verify (`refused`).",
     ("outcome",),
     known=payout_callbacks,
 )

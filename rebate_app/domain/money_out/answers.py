@@ -24,7 +24,7 @@ MISMATCH: Final = "lies"
 UNCLEAR: Final = "unclear"
 OUTCOMES: Final = (PAID, FAILED, PAYER, PENDING, NEEDS_USER, RETURNED, NOT_FOUND, MISMATCH, UNCLEAR)
 
-#: What a callback is about: a number that is paid here, any other or none; or nobody knows, or it is forged.
+#: A callback is about a number that is asked about, or any other or none; or nobody can say, or it is forged.
 KNOWN_NUMBER: Final = "known"
 UNKNOWN_NUMBER: Final = "unknown"
 REFUSED_CALLBACK: Final = "refused"
