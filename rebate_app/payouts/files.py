@@ -16,7 +16,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from rebate_app.domain.facts import AMOUNT_FEN_MAX
-from rebate_app.wire.facts.money import match_own_id
+from rebate_app.wire.facts.money import match_channel_ref, match_own_id
 from rebate_app.wire.moments import parse_at, parse_moment
 
 from .channels.yuan import parse_yuan, yuan_of
@@ -133,7 +133,8 @@ def _bad_column(cells: Mapping[str, str]) -> str:
     """Return the first column of a row that cannot be read, "" for none; the last three may be empty."""
     for name in ("payout_no", "status", "channel_ref", "code"):
         text = cells[name]
-        if match_own_id(text) is None and (text or name in ("payout_no", "status")):
+        match = match_channel_ref if name == "channel_ref" else match_own_id
+        if match(text) is None and (text or name in ("payout_no", "status")):
             return name
     amount = parse_yuan(cells["amount_yuan"])
     if amount is None or amount > AMOUNT_FEN_MAX:

@@ -50,9 +50,14 @@ class TestResults:
 
     def test_columns_by_name(self) -> None:
         """In any order; further columns are ignored."""
-        text = "\ufeffstatus,payout_no,amount_yuan,channel_ref,x\npaid,'abc,9.95,r1,y\nfailed,d,1,,\n"
+        text = "\ufeffstatus,payout_no,amount_yuan,channel_ref,x\npaid,'abc,9.95,SIM/1:2,y\nfailed,d,1,,\n"
         found = read_results(text.encode())
-        one: dict[str, object] = {"payout_no": "abc", "status": "paid", "amount": 995, "channel_ref": "r1"}
+        one: dict[str, object] = {
+            "payout_no": "abc",
+            "status": "paid",
+            "amount": 995,
+            "channel_ref": "SIM/1:2",
+        }
         other: dict[str, object] = {"payout_no": "d", "status": "failed", "amount": 100, "channel_ref": None}
         more = {"code": None, "at": None}
         assert found.rows == [(1, one | more), (2, other | more)]
@@ -72,6 +77,8 @@ class TestResults:
             ("a,paid,-1.00,r,,", "amount_yuan"),
             ("a,paid,10000000.01,r,,", "amount_yuan"),
             ("a,paid,1,a b,,", "channel_ref"),
+            ("a,paid,1,号,,", "channel_ref"),
+            ("a,paid,1,r1,a/b,", "code"),
             ("a,paid,1," + "r" * 65 + ",,", "channel_ref"),
             ("a,failed,1,,号,", "code"),
             ("a,paid,1,r,,yesterday", "at"),

@@ -5,7 +5,6 @@ See docs/payouts.md#manual.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -15,12 +14,11 @@ from msgspec import Struct
 from rebate_app.domain.facts import AMOUNT_FEN_MAX
 from rebate_app.domain.faults import Fault
 from rebate_app.domain.money_out import states
-from rebate_app.domain.money_out.facts import CHANNEL_REF_PATTERN
 from rebate_app.payouts.manual_payouts import ExportRow, ManualPayouts, ResultRow, RowVerdict
 from rebate_app.payouts.partition import EXECUTED_STATES, WithdrawalLists
 from rebate_app.streams.errors import StreamsError
 from rebate_app.streams.task.owner_writes import WriteDroppedError
-from rebate_app.wire.facts.money import match_own_id
+from rebate_app.wire.facts.money import match_channel_ref, match_own_id
 from rebate_app.wire.moments import parse_moment
 from tables.withdrawal_counts import is_unanswered
 
@@ -36,7 +34,6 @@ ROWS_MAX: Final = 5_000
 ROW_MEMBERS: Final = frozenset({"payout_no", "status", "amount", "channel_ref", "code", "at"})
 TEXT_CHARACTERS_MAX: Final = 64
 UNKNOWN: Final = "unknown-payout"
-_match_reference = re.compile(CHANNEL_REF_PATTERN).fullmatch
 _FAILED: Final = (KafkaError, StreamsError, OSError, TimeoutError)
 
 
@@ -227,7 +224,7 @@ def _is_word(text: str) -> bool:
 
 
 def _is_reference(text: str) -> bool:
-    return not text or _match_reference(text) is not None
+    return not text or match_channel_ref(text) is not None
 
 
 class SummaryRequest(PartitionRequest, frozen=True):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rebate_app.domain.facts import AMOUNT_FEN_MAX
 from rebate_app.domain.money_out.facts import (
     ACTOR_CHARACTERS_MAX,
+    CHANNEL_REF_PATTERN,
     CONFIRMED_PARTS_MAX,
     MEMO_CHARACTERS_MAX,
     OUTCOMES,
@@ -54,6 +55,7 @@ def _text_rule(most: int, least: int = 1) -> tuple[Callable[[str], object], str]
 
 
 match_own_id = re.compile(OWN_ID_PATTERN).fullmatch
+match_channel_ref = re.compile(CHANNEL_REF_PATTERN).fullmatch
 _REASON = _text_rule(REASON_CHARACTERS_MAX)
 _MEMO = _text_rule(MEMO_CHARACTERS_MAX, 0)
 _REF = _text_rule(REF_CHARACTERS_MAX, 0)
