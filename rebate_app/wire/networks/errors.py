@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rebate_app.domain.faults import NETWORK_ERROR, Fault
 
 from ..facts.members import quoted
+from .integers import integer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -103,14 +104,15 @@ def flag(value: Any) -> bool | None:
     """Return a truth value that a network writes as JSON, text or number, None for anything else."""
     if isinstance(value, bool):
         return value
-    text = str(value).lower() if isinstance(value, str | int) else ""
+    integer = integer_of(value)
+    text = str(integer) if integer is not None else value.lower() if isinstance(value, str) else ""
     return True if text in _TRUE_TEXTS else False if text in _FALSE_TEXTS else None
 
 
 def code_in(value: Any, codes: frozenset[int]) -> bool:
     """Return whether a code, a number or its text, is one of these."""
     if isinstance(value, str):
-        return value.strip() in {str(code) for code in codes}
+        return integer_of(value.strip()) in codes
     return isinstance(value, int | Decimal) and value in codes
 
 

@@ -13,14 +13,13 @@ from rebate_app.domain.faults import UNDECODABLE, Fault
 
 from ..facts.members import quoted
 from .errors import ERROR_ENVELOPE, OK_OR_ZERO_CODES, error_of, network_error
+from .integers import integer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .adapter import PageItem, Row
 
-#: Digits of a `total_count` as text that are read: no query has more rows.
-TOTAL_DIGITS_MAX = 18
 #: Part of the name of every envelope.
 ENVELOPE_MARK = "_respon"
 
@@ -92,7 +91,5 @@ def row_or_refusal(answer: Row) -> Row | Fault:
 
 def total_count(fields: Row) -> int | None:
     """Return the number of rows on all pages, None where the answer does not name it."""
-    total = fields.get("total_count")
-    if isinstance(total, str) and total.isascii() and total.isdigit():
-        total = int(total[:TOTAL_DIGITS_MAX])
-    return total if type(total) is int and total >= 0 else None
+    total = integer_of(fields.get("total_count"))
+    return total if total is not None and total >= 0 else None

@@ -1,8 +1,9 @@
 """Read the fields of one network row by the conventions that all networks share (docs/spec/networks.md#rows).
 
 `"--"`, `""`, 0 and absent are no time and no id. An id keeps all its digits: a number in another notation
-(`3.901E18`) and a word for nothing (`null`) are no ids. A field that cannot be read is a fault of the member
-that it would have become. Moments are microseconds UTC, amounts are fen.
+(`3.901E18`) and a word for nothing (`null`) are no ids. Codes, Unix seconds and days are integers in any
+notation. A field that cannot be read is a fault of the member that it would have become. Moments are
+microseconds UTC, amounts are fen.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..facts.members import quoted
 from ..facts.order_check import CURRENCY, ORDER_SCHEMA, SNAPSHOT
 from ..moments import beijing_to_us, format_moment, unix_to_us
 from .adapter import MappedRow
+from .integers import integer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,12 +44,15 @@ API_FETCH_SEQ = 1
 CODE_CHARACTERS_MAX = 64
 DISPLAY_CHARACTERS_MAX = 1_024
 
+#: Numbers that are none, and are not finite.
+_NO_NUMBER = r"[+±-]?(?:nan|inf|infinity)"
+_match_no_number = re.compile(_NO_NUMBER, re.IGNORECASE).fullmatch
 #: A number that is not plain digits: with a point, an exponent, a plus sign or thousands commas.
 _OTHER_NOTATION = re.compile(
     r"[+-]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][+-]?[0-9]+)?"
     r"|\+[0-9]+"
     r"|[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?"
-    r"|[+±-]?(?:nan|inf|infinity)",
+    rf"|{_NO_NUMBER}",
     re.IGNORECASE,
 )
 #: Numbers that no line and no suit is named by: hexadecimal or negative.
@@ -109,15 +114,20 @@ class NetworkRow:
         return None if any(_is_no_part(part) for part in parts) else "_".join(parts)
 
     def code(self, member: str, field: str) -> str | None:
-        """Return a status code as text, None for none; 0 is a code."""
+        """Return a status code as text, None for none; 0 is a code.
+
+        An integer in any notation is its plain digits: 12.0 is the code 12. Other text, and a number with a
+        fraction, are codes that no network has. A word for nothing, true, a list and an object are no codes
+        and faults.
+        """
         self._sources[member] = (field,)
         value = self._row.get(field)
         if value is None or value in ("", "--"):
             return None
-        text = str(value) if type(value) in (int, str) else ""
-        if 0 < len(text) <= CODE_CHARACTERS_MAX and not is_no_id(text):
+        text = _code_text(value)
+        if 0 < len(text) <= CODE_CHARACTERS_MAX and not _is_word_for_nothing(text):
             return text
-        self.refuse(member, field, "a code as text or as an integer")
+        self.refuse(member, field, "a code as text or as a number")
         return None
 
     def moment(self, member: str, *fields: str) -> int | None:
@@ -158,7 +168,7 @@ class NetworkRow:
     def day(self, member: str, field: str) -> str | None:
         """Return a `yyyyMMdd` greater than 0 as `YYYY-MM-DD`, None for none (jd `payMonth`)."""
         self._sources[member] = (field,)
-        value = self._row.get(field)
+        value = _plain(self._row.get(field))
         if value is None or value in NONE_TEXTS or _is_not_positive(value):
             return None
         text = str(value)
@@ -186,10 +196,8 @@ class NetworkRow:
 
     def _time(self, member: str, field: str) -> int | None:
         """Return a naive Beijing time or Unix seconds in microseconds UTC, None for none."""
-        value = self._row.get(field)
-        if value is None or value in NO_TIME_TEXTS:
-            return None
-        if type(value) in (int, Decimal) and value == 0:
+        value = _plain(self._row.get(field))
+        if value is None or value in NO_TIME_TEXTS or (type(value) is int and value == 0):
             return None
         try:
             if type(value) is int or (isinstance(value, str) and value.isascii() and value.isdigit()):
@@ -285,6 +293,25 @@ def is_no_line_id(text: str) -> bool:
     if text.isdigit():  # nearly all of them
         return _is_zero(text)
     return is_no_id(text) or text.lower() in OTHER_WORDS or bool(_HEXADECIMAL_OR_NEGATIVE.fullmatch(text))
+
+
+def _plain(value: Any) -> Any:
+    """Return an integer in any notation as int, anything else as it is."""
+    integer = integer_of(value)
+    return value if integer is None else integer
+
+
+def _code_text(value: Any) -> str:
+    """Return the text of a code: an integer's plain digits, another finite number or text; "" for no code."""
+    if isinstance(value, str) and value.isdigit():  # nearly all of them
+        return value
+    plain = _plain(value)
+    return str(plain) if type(plain) in (int, str, Decimal) else ""
+
+
+def _is_word_for_nothing(text: str) -> bool:
+    """Return whether a text is what programs write for an absent value or for no number."""
+    return text.lower() in NULL_WORDS or _match_no_number(text) is not None
 
 
 def _is_zero(text: str) -> bool:

@@ -219,20 +219,6 @@ class TestShown:
         assert member not in read_row(tmp_path, network, {**row, field: text})
 
 
-class TestCodes:
-    """Status codes in another notation."""
-
-    @pytest.mark.parametrize("code", ["12.0", "1.2E1", "NULL", "+12"])
-    def test_refused(self, tmp_path: Path, code: str) -> None:
-        """They are no new codes: such a row is refused and does not become `unknown`, worth nothing."""
-        for network, row in (
-            ("taobao", taobao_row(tk_status=code)),
-            ("jd", jd_row(validCode=code)),
-            ("pdd", pdd_row(order_status=code)),
-        ):
-            assert row_refusal(tmp_path, network, row) == ["invalid-status"]
-
-
 class TestEveryNumber:
     """Whatever the digits."""
 

@@ -64,7 +64,7 @@ class TestRows:
         assert "expected_settle" not in read_row(tmp_path, "jd", jd_row(payMonth=nothing))["times"]
 
     @pytest.mark.parametrize(
-        "day", [20260230, 202602, "2026-02-20", "abcdefgh", 20260220.0, float("inf"), True, [], 9**9]
+        "day", [20260230, 202602, "2026-02-20", "abcdefgh", 20260220.5, float("inf"), True, [], 9**9]
     )
     def test_bad_day(self, tmp_path: Path, day: object) -> None:
         """A `payMonth` that is no date is refused."""

@@ -53,7 +53,7 @@ class TestOrders:
             fact = read_row(tmp_path, "taobao", taobao_row(tk_status=value))
             assert (fact["status"], fact["platform_status"]) == (status, str(code))
 
-    @pytest.mark.parametrize("value", [12.0, True, [], {}, "x" * 65])
+    @pytest.mark.parametrize("value", [True, [], {}, "x" * 65])
     def test_no_status(self, tmp_path: Path, value: object) -> None:
         """What cannot be a code is refused; so is none at all."""
         assert row_refusal(tmp_path, "taobao", taobao_row(tk_status=value)) == ["invalid-status"]
