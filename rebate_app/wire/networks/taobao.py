@@ -48,12 +48,6 @@ _ENVELOPE = re.compile(r"(?:taobao_)?tbk_\w+_response")
 _PID_PARTS = ("pub_id", "site_id", "adzone_id")
 _PID = re.compile(r"[0-9]+_[0-9]+_[0-9]+")
 _REFUND_AMOUNTS = ("tk_commission_fee_refund", "tk_subsidy_fee_refund")
-#: Members of results that describe the page and are no content.
-_PAGE_MEMBERS = frozenset(
-    {"has_next", "has_pre", "page_no", "page_size", "position_index", "total_count", "request_id"}
-    | {"success", "code", "msg", "message", "result_code", "result_msg", "biz_error_code", "biz_error_desc"}
-    | {"error_code", "errorCode", "error_msg", "errorMessage", "sub_code", "sub_msg", "error"}
-)
 
 
 def is_refund(row: Row) -> bool:
@@ -259,15 +253,21 @@ def _has_suit(value: Any) -> bool:
 
 
 def _has_no_rows(value: Any) -> bool:
-    """Return whether a member of results is an object without rows and other content, however deep."""
-    if not isinstance(value, dict) or not isinstance(value.get(_ROWS_MEMBER, []), list | dict | None):
+    """Return whether a member of results is an object with no list in it, however deep; [] is no list.
+
+    Text, numbers and flags of any name describe the page. In the place of the rows they are not understood.
+    """
+    if not isinstance(value, dict) or not _is_no_content(value.get(_ROWS_MEMBER)):
         return False
     return all(
-        _has_no_rows(member)
-        if isinstance(member, dict)
-        else member in (None, "", []) or (name in _PAGE_MEMBERS and not isinstance(member, list))
-        for name, member in value.items()
+        _has_no_rows(member) if isinstance(member, dict) else not (isinstance(member, list) and member)
+        for member in value.values()
     )
+
+
+def _is_no_content(rows: Any) -> bool:
+    """Return whether what stands in the place of the rows holds nothing itself."""
+    return isinstance(rows, dict) or rows in (None, "", [])
 
 
 ADAPTER = Adapter(

@@ -12,7 +12,7 @@ import pytest
 
 from tests.wire.networks.test_error_answers import ENVELOPES, ORDERS, REFUNDS, Document, refusal
 from tests.wire.networks.test_pages import jd_page, jd_result, pdd_page, taobao_page
-from tests.wire.samples import codes, jd_row, pdd_row, read_text, refund_row, taobao_row
+from tests.wire.samples import jd_row, pdd_row, read_text, refund_row, taobao_row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -218,19 +218,31 @@ class TestResults:
 
     @pytest.mark.parametrize(
         "results",
-        ["limit", {"message_text": "limit"}, {"x": 5}, {"x": {"y": "z"}}, {"x": ["y"]}, {"x": False}, 5],
+        [
+            *("limit", 5, {"x": ["y"]}, {"x": [0]}, {"x": {"y": [[]]}}, {"n": 0, "x_dto": [{"y": 1}]}),
+            *({"code": 500}, {"x": 0, "y": {"sub_code": "isv.limit"}}, {"error_msg": "limit"}),
+            *({"publisher_order_dto": 5}, {"publisher_order_dto": "limit", "x": 0}),
+        ],
     )
     def test_content(self, tmp_path: Path, results: object) -> None:
-        """A content that is not understood is an error."""
+        """A list that is not understood, an error, and what is no object is an error."""
         refusal(tmp_path, "taobao", taobao_page(results=results))
         refusal(tmp_path, "taobao", {REFUNDS: {"data": {"has_next": False, "result": results}}})
         both = {"has_next": False, "results": {}, "result": results}
         refusal(tmp_path, "taobao", {REFUNDS: {"data": both}})
 
     @pytest.mark.parametrize(
-        "results", [{}, {"x": None}, {"x": []}, {"x": ""}, {"x": {"y": []}}, {"page_no": 1, "total_count": 0}]
+        "results",
+        [
+            *({}, {"x": None}, {"x": []}, {"x": ""}, {"x": {"y": []}}, {"page_no": 1, "total_count": 0}),
+            *({"total_results": 0}, {"x": 5}, {"x": 0.0}, {"x": False}, {"x": "y"}, {"x": {"y": "z"}}),
+            *({"publisher_order_dto": ""}, {"publisher_order_dto": None}, {"code": 200, "msg": "ok"}),
+        ],
     )
     def test_empty(self, tmp_path: Path, results: object) -> None:
-        """Results without content are an empty page."""
-        document = taobao_page(results=results)
-        assert [codes(read.faults) for read in read_text(tmp_path, "taobao", json.dumps(document))] == []
+        """Results with no list in them are an empty page, of orders and of disputes."""
+        for document in (
+            taobao_page(results=results),
+            {REFUNDS: {"data": {"has_next": False, "result": results}}},
+        ):
+            assert read_text(tmp_path, "taobao", json.dumps(document)) == []
