@@ -11,13 +11,12 @@ from msgspec.structs import asdict
 
 from rebate_app.domain.pricing.rules import RuleVersion
 from rebate_app.domain.pricing.withdraw_rules import WithdrawRules
-from rebate_app.networks import NETWORKS
 from rebate_app.settings import EXIT_USAGE, ConfigurationError, Settings
 from rebate_app.streams.kafka.admin import ensure_topics
 from rebate_app.streams.kafka.rule_versions import publish, read_published
 from rebate_app.wire.audit_trail import encode_trail
 from rebate_app.wire.moments import format_moment
-from rebate_app.wire.rules.files import RuleFile, RuleFilesError, read_files, read_folder
+from rebate_app.wire.rules.files import RuleFile, RuleFilesError, check_publishable, read_files, read_folder
 from rebate_app.wire.rules.published import PublishedVersion
 from rebate_app.wire.topics import Topics
 
@@ -41,6 +40,7 @@ def check_rule_files(settings: Settings, paths: Sequence[Path]) -> dict[str, Any
         beside, problems = [], [f"{settings.rules}: {error}"]
     try:
         files = read_files(paths, beside)
+        check_publishable(files)
     except RuleFilesError as error:
         return {"items": [], "problems": [*problems, *error.problems]}
     items = [
@@ -55,9 +55,6 @@ def warnings_of(rule: RuleVersion) -> list[str]:
     warnings = []
     if rule.effective_from < time.time_ns() // 1_000:
         warnings.append("effective_from is past: it prices lines that come later only")
-    unknown = {name for level in rule.levels for name in level.platform_bps} - NETWORKS.keys()
-    if unknown:
-        warnings.append(f"share_bps names platforms that are no networks: {', '.join(sorted(unknown))}")
     return warnings
 
 

@@ -10,15 +10,18 @@ from rebate_app.streams.kafka.rule_start import compare_folder
 from rebate_app.streams.kafka.rule_versions import PublishedRules, read_published
 from rebate_app.streams.kafka.topic_check import TopicFound
 from rebate_app.streams.kafka.used_rules import check_used_rules
-from rebate_app.wire.rules.files import read_folder
+from rebate_app.wire.rules.files import read_folder, refusals
+from rebate_app.wire.rules.published import unknown_platforms
 from rebate_app.wire.topics import Topics
 
 from .check_spec import CheckSpec, Context, failure, warning
 from .result import CheckResult, fail, ok, shortened_list, warn
+from .rule_checks import CORRECT_NAMES
 
 NAME = "published rules"
 WORKERS = "workers' rules"
 PUBLISH = "`rebate rules publish`, or remove the files"
+CORRECT = "correct the files"
 REPLACE = "bring back the published file, and put a correction into a version that replaces it"
 WAIT = "a worker reads a new version within a second; restart one that stays behind"
 
@@ -28,7 +31,7 @@ async def check_published(
 ) -> list[CheckResult]:
     """Compare the published versions with the folder, and with what older releases have used."""
     if topics.rule_versions not in found:
-        return [warn(NAME, "no rule version is published", "start a worker, or `rebate rules publish`")]
+        return [check_first_publishing(settings)]
     published = await read_published(settings)
     try:
         if published.entries and topics.rules in found:
@@ -40,13 +43,30 @@ async def check_published(
     if differences.changed:
         text = f"{settings.rules} differs from what is published: {shortened_list(differences.changed)}"
         return [fail(NAME, text, REPLACE)]
+    if refused := refusals(files, {version.content_hash for version in published.catalogue.versions}):
+        return [fail(NAME, f"workers do not start: {shortened_list(refused)}", CORRECT)]
     if differences.unpublished:
         text = f"files in {settings.rules} are not published: {shortened_list(differences.unpublished)}"
         return [warn(NAME, text, PUBLISH)]
     return [_summary(published)]
 
 
+def check_first_publishing(settings: Settings) -> CheckResult:
+    """Return the result where nothing is published: whether the folder can be."""
+    try:
+        refused = refusals(read_folder(settings.rules))
+    except ConfigurationError as error:
+        return fail(NAME, str(error), CORRECT)
+    if refused:
+        return fail(NAME, f"workers do not start: {shortened_list(refused)}", CORRECT)
+    return warn(NAME, "no rule version is published", "start a worker, or `rebate rules publish`")
+
+
 def _summary(published: PublishedRules) -> CheckResult:
+    versions = published.catalogue.versions
+    if unknown := sorted({name for version in versions for name in unknown_platforms(version)}):
+        text = f"published versions have shares of platforms without adapter: {shortened_list(unknown)}"
+        return warn(NAME, text, CORRECT_NAMES)
     count = len(published.entries)
     return ok(NAME, f"{count} versions are published, those of the folder among them, unchanged")
 
@@ -91,6 +111,8 @@ CHECKS = (
         (
             warning("no rule version is published", "start a worker, or `rebate rules publish`"),
             warning("files are not published", PUBLISH),
+            warning("published versions have shares of platforms without adapter", CORRECT_NAMES),
+            failure("a file that is not published cannot be", CORRECT),
             failure("a file, or what was used, differs from the published version", REPLACE),
         ),
         _published,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 
 from rebate_app.domain.pricing.rules import RuleBook
-from rebate_app.networks import NETWORKS
 from rebate_app.settings import ConfigurationError, Settings
 from rebate_app.wire.rules.files import read_folder
+from rebate_app.wire.rules.published import unknown_platforms
 
 from .check_spec import CheckSpec, Context, failure, warning
 from .result import CheckResult, fail, ok, shortened_list, warn
 
 MICROSECOND_NS = 1_000
+CORRECT_NAMES = "correct the names; a published version stays, and one that replaces it has the right ones"
 
 
 def check_rules(settings: Settings) -> tuple[CheckResult, RuleBook | None]:
@@ -28,11 +29,9 @@ def check_rules(settings: Settings) -> tuple[CheckResult, RuleBook | None]:
     if in_force is None:
         text = f"none of {len(names)} versions is in force now: lines paid now are worth 0"
         return warn("rules", text, "add a version whose effective_from has come"), rules
-    named = {name for version in rules.versions for level in version.levels for name in level.platform_bps}
-    if unknown := sorted(named - NETWORKS.keys()):
-        text = f"share_bps names platforms that are no networks of this version: {shortened_list(unknown)}"
-        remedy = "correct the names, unless canonical facts carry these platforms"
-        return warn("rules", text, remedy), rules
+    if unknown := sorted({name for version in rules.versions for name in unknown_platforms(version)}):
+        text = f"share_bps names platforms without adapter: {shortened_list(unknown)}"
+        return warn("rules", text, CORRECT_NAMES), rules
     return ok("rules", f"{len(names)} versions, in force: {in_force.version}"), rules
 
 
@@ -53,8 +52,8 @@ CHECKS = (
                 "add a version whose `effective_from` has come",
             ),
             warning(
-                "`share_bps` names platforms that are no networks of this version",
-                "correct the names, unless canonical facts carry these platforms",
+                "`share_bps` names platforms without adapter",
+                CORRECT_NAMES,
             ),
         ),
         _rules,

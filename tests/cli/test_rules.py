@@ -51,6 +51,20 @@ class TestCheck:
             "0.toml: effective_from is the same as in 'v1', and there is no replaces"
         ]
 
+    def test_platforms_without_adapter(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """A misspelt platform is refused where the file is named, also if it is one of the folder."""
+        text = rules_text("v1", "2026-01-01", 1, 1).replace("default = 1 ", "default = 1, taoboa = 2 ")
+        problem = "0.toml: level[1].share_bps.taoboa: unknown key; did you mean taobao?"
+        code, report = check(monkeypatch, tmp_path, text)
+        assert (code, report["problems"]) == (1, [problem])
+        (tmp_path / "rules").mkdir()
+        (tmp_path / "rules" / "v1.toml").write_text(text, encoding="utf-8")
+        code, report = check(monkeypatch, tmp_path, text)
+        assert (code, report["problems"]) == (1, [problem])
+        right = rules_text("v1b", "2026-01-01", 2, 1, replaces="v1")
+        code, report = check(monkeypatch, tmp_path, right)
+        assert (code, report["problems"]) == (0, []), "one that is published already can be corrected"
+
     def test_every_problem_of_every_file(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """Not only the first."""
         code, report = check(monkeypatch, tmp_path, "x = ", rules_text("v1", "2026-01-01", 99_999, 1))

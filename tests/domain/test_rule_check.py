@@ -13,7 +13,13 @@ import pytest
 
 from rebate_app.domain.pricing.rules import Level, RuleBook, RuleVersion
 from rebate_app.settings import ConfigurationError
-from rebate_app.wire.rules.files import load_rules
+from rebate_app.wire.rules.files import (
+    RuleFilesError,
+    check_publishable,
+    load_rules,
+    read_files,
+    read_folder,
+)
 from rebate_app.wire.rules.parsing import parse_rules
 from tests.domain.world import us
 
@@ -155,7 +161,14 @@ class TestProblems:
                 "jd = 44.5",
                 "level[1].share_bps.jd: has to be an integer from 0 to 10000, not 44.5",
             ),
-            ("jd = 4400", "JD = 4400", "level[1].share_bps.JD: unknown key"),
+            ("jd = 4400", "JD = 4400", "level[1].share_bps.JD: unknown key; did you mean jd?"),
+            ("taobao = 5", "taoboa = 5", "level[1].share_bps.taoboa: unknown key; did you mean taobao?"),
+            ("pdd = 7500", "vip = 7500", "level[2].share_bps.vip: unknown key"),
+            (
+                "default = 5000",
+                "defualt = 5000",
+                "level[1].share_bps.defualt: unknown key; did you mean default?",
+            ),
             ('id = "vip"', 'id = "basic"', "level[2].id: the level 'basic' is there twice"),
             ('id = "vip"', "", "level[2].id: is needed"),
             ("{ default = 7000, pdd = 7500 }", "7000", "level[2].share_bps: has to be a table"),
@@ -272,6 +285,37 @@ class TestBook:
         assert version.inviter_share_bps(3, "vip") == version.inviter_share_bps(1, "gold") == 0
 
 
+class TestPlatforms:
+    """Platforms that have shares of their own."""
+
+    TEXT = FULL.replace("taobao = 5000", "taoboa = 6000").replace("pdd = 7500", "vip = 7500, jd = true")
+
+    def test_each_is_a_network(self) -> None:
+        """Every other name is an unknown key, with its place, beside the other problems."""
+        assert problems_of(self.TEXT) == [
+            "level[1].share_bps.taoboa: unknown key; did you mean taobao?",
+            "level[2].share_bps.jd: has to be an integer from 0 to 10000, not True",
+            "level[2].share_bps.vip: unknown key",
+        ]
+
+    def test_a_published_version_may_have_any(self) -> None:
+        """An older or a newer release took them; other keys are refused there too."""
+        published = parse_rules(self.TEXT.replace(", jd = true", ""), "a.toml", platforms=None)
+        assert isinstance(published, RuleVersion)
+        assert published.level("basic").share_bps("taoboa") == 6000
+        problems = parse_rules(self.TEXT.replace("vip = 75", "Vip = 75"), "a.toml", platforms=None)
+        assert isinstance(problems, list)
+        assert [each.split(": ")[1] for each in problems] == [
+            "level[2].share_bps.jd",
+            "level[2].share_bps.Vip",
+        ]
+
+    def test_a_share_that_is_not_read_pays_nothing(self) -> None:
+        """The greatest payout counts the shares of any platform of a published version."""
+        text = FULL.replace("pdd = 7500", "vip = 7501")
+        assert isinstance(parse_rules(text, "a.toml", platforms=None), list)
+
+
 class TestFolder:
     """A folder of files: all of them, or every problem of all of them."""
 
@@ -297,6 +341,26 @@ class TestFolder:
         assert "d.toml: cannot be read: " in message
         assert "b.toml: version 'r1' is in a.toml too" in message
         assert "e.toml: effective_from is the same as in 'r1', and there is no replaces" in message
+
+    def test_files_that_only_publishing_refuses(self, tmp_path: Path) -> None:
+        """They are read, since they may be published already; a fresh load refuses them like any other."""
+        (tmp_path / "a.toml").write_text(FULL.replace("taobao", "taoboa"), encoding="utf-8")
+        (tmp_path / "b.toml").write_text(LEAST.replace("2026-01", "2026-02"), encoding="utf-8")
+        problem = "a.toml: level[1].share_bps.taoboa: unknown key; did you mean taobao?"
+        files = read_folder(tmp_path)
+        assert [(file.name, file.refusals) for file in files] == [("a.toml", (problem,)), ("b.toml", ())]
+        versions = [file.version for file in files]
+        for refuse in (
+            lambda: load_rules(tmp_path),
+            lambda: check_publishable(files),
+            lambda: check_publishable(files, {versions[1].content_hash}),
+            lambda: read_files([tmp_path / "a.toml"], versions[1:]),
+        ):
+            with pytest.raises(RuleFilesError) as caught:
+                refuse()
+            assert caught.value.problems == [problem]
+        check_publishable(files, {versions[0].content_hash})
+        assert [file.name for file in read_files([tmp_path / "a.toml"], versions)] == ["a.toml"]
 
     def test_a_folder_without_rules(self, tmp_path: Path) -> None:
         """Empty or not there: one sentence that names it."""

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from rebate_app.domain.pricing.rules import RuleVersion
+from rebate_app.wire.rules.parsing import parse_rules
+from rebate_app.wire.rules.published import PublishedVersion, encode_published
 from tests.domain.histories import HISTORY, PROFILES, USERS, VERSIONS, phases, rules_text
 from tests.e2e.conftest import NewSystem
 from tests.oracle import Oracle
@@ -192,6 +195,27 @@ class TestRulesOnKafka:
         late = system.start_worker(0)
         assert late.wait_exit(SECONDS_MAX) == 78
         assert "published with another content: v1" in late.log_text()
+
+    def test_platforms_without_adapter(self, new_system: NewSystem) -> None:
+        """A file that names one is refused, by a worker and by the publisher; what is published is read."""
+        text = HISTORY[0].replace("default = 5000 ", "default = 5000, taoboa = 6000 ")
+        system = new_system([text])
+        problem = "level[1].share_bps.taoboa: unknown key; did you mean taobao?"
+        refused = system.start_worker(0)
+        assert refused.wait_exit(SECONDS_MAX) == 78
+        assert problem in refused.log_text()
+        done = publish(system, text)
+        assert (done.returncode, problem in done.stderr) == (78, True)
+        assert system.read(system.topics.rule_versions) == []
+        rule = parse_rules(text, "f", platforms=None)
+        assert isinstance(rule, RuleVersion)
+        record = encode_published(PublishedVersion(rule, text, "an older release", "2026-01-01T00:00:00Z"))
+        system.produce(system.topics.rule_versions, [record])
+        worker = system.start_worker(0)
+        worker.wait_ready()
+        assert "'v1' has shares of platforms without adapter: taoboa" in worker.log_text()
+        done = publish(system, text)
+        assert (done.returncode, json.loads(done.stdout)["unchanged"]) == (0, ["v1"])
 
     @staticmethod
     def _after_an_older_release(system: System) -> None:

@@ -7,7 +7,7 @@ from tests.oracle.feed_clock import random_moment, spell
 
 LEVELS = ("basic", "vip", "gold")
 STRANGE_LEVELS = ("platinum", "nobody")  # profiles name them, no version knows them
-PRICED_PLATFORMS = ("taobao", "jd", "pdd", "vip")
+PRICED_PLATFORMS = ("taobao", "jd", "pdd")
 
 
 def make_rules(rng: random.Random) -> list[str]:

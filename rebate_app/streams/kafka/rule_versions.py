@@ -133,7 +133,7 @@ async def publish(
     only_first: bool = False,
     trail: tuple[bytes, bytes] | None = None,
 ) -> PublishReport:
-    """Publish rule files, all or none; the topic has to exist.
+    """Publish rule files, all or none; the topic has to exist, and the caller has checked their refusals.
 
     `only_first`: nothing where anything is published already. All publishers share one transactional id, so
     one that begins ends the others, which begin again and read what it published. ConfigurationError: a file

@@ -26,11 +26,15 @@ class RuleFilesError(ConfigurationError):
 
 
 class RuleFile(Struct, frozen=True):
-    """One rule file: its name, its text, and the version that it is."""
+    """One rule file: its name, its text, and the version that it is.
+
+    `refusals`: why it cannot be published although a published version may be like it, one sentence each.
+    """
 
     name: str
     text: str
     version: RuleVersion
+    refusals: tuple[str, ...] = ()
 
 
 def load_rules(folder: Path) -> RuleCatalogue:
@@ -41,13 +45,15 @@ def load_rules(folder: Path) -> RuleCatalogue:
     files = read_folder(folder)
     if not files:
         raise ConfigurationError(f"there are no rule files (*.toml) in {folder}")
+    check_publishable(files)
     return RuleCatalogue(file.version for file in files)
 
 
 def read_folder(folder: Path, leave_out: Collection[Path] = ()) -> list[RuleFile]:
     """Return the rule files of a folder, each behind the version that it replaces; none for no folder.
 
-    `leave_out`: resolved paths of files that are not read.
+    `leave_out`: resolved paths of files that are not read. Files with `refusals` are among them, since they
+    may be published: `check_publishable` refuses the others.
     """
     try:
         paths = sorted(
@@ -57,7 +63,10 @@ def read_folder(folder: Path, leave_out: Collection[Path] = ()) -> list[RuleFile
         return []
     except OSError as error:
         raise ConfigurationError(f"the rules cannot be read: {error}") from error
-    return read_files(paths)
+    files, problems = _read_all(paths, ())
+    if problems:
+        raise RuleFilesError(problems)
+    return files
 
 
 def read_files(paths: Iterable[Path], published: Iterable[RuleVersion] = ()) -> list[RuleFile]:
@@ -65,6 +74,27 @@ def read_files(paths: Iterable[Path], published: Iterable[RuleVersion] = ()) -> 
 
     `published`: versions that exist already. A file that is one of them, unchanged, is no problem.
     """
+    known = list(published)
+    files, problems = _read_all(paths, known)
+    problems += refusals(files, {version.content_hash for version in known})
+    if problems:
+        raise RuleFilesError(problems)
+    return files
+
+
+def check_publishable(files: Iterable[RuleFile], known_hashes: Collection[str] = ()) -> None:
+    """Raise RuleFilesError with all `refusals` of the files."""
+    if problems := refusals(files, known_hashes):
+        raise RuleFilesError(problems)
+
+
+def refusals(files: Iterable[RuleFile], known_hashes: Collection[str] = ()) -> list[str]:
+    """Return why files cannot be published; `known_hashes`: of contents that are in use already."""
+    return [each for file in files if file.version.content_hash not in known_hashes for each in file.refusals]
+
+
+def _read_all(paths: Iterable[Path], published: Iterable[RuleVersion]) -> tuple[list[RuleFile], list[str]]:
+    """Return the files in the order of publishing, and every problem but their refusals."""
     problems: list[str] = []
     files: list[RuleFile] = []
     for path in paths:
@@ -75,10 +105,7 @@ def read_files(paths: Iterable[Path], published: Iterable[RuleVersion] = ()) -> 
             problems += outcome
     by_version = {id(file.version): file for file in files}
     ordered = [by_version[id(version)] for version in in_order(file.version for file in files)]
-    problems += conflicts(ordered, published)
-    if problems:
-        raise RuleFilesError(problems)
-    return ordered
+    return ordered, problems + conflicts(ordered, published)
 
 
 def _is_rule_file(path: Path) -> bool:
@@ -91,7 +118,12 @@ def _load(path: Path) -> RuleFile | list[str]:
     except OSError as error:
         return [f"{path.name}: cannot be read: {error.strerror}"]
     outcome = parse_rules(content, path.name)
-    return RuleFile(path.name, content.decode(), outcome) if isinstance(outcome, RuleVersion) else outcome
+    if isinstance(outcome, RuleVersion):
+        return RuleFile(path.name, content.decode(), outcome)
+    readable = parse_rules(content, path.name, platforms=None)
+    if isinstance(readable, RuleVersion):
+        return RuleFile(path.name, content.decode(), readable, tuple(outcome))
+    return outcome
 
 
 def conflicts(files: Sequence[RuleFile], published: Iterable[RuleVersion]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 from rebate_app.domain.facts import AMOUNT_FEN_MAX, PLATFORM_PATTERN
@@ -19,6 +20,7 @@ from rebate_app.domain.pricing.rules import (
     Level,
     RuleVersion,
 )
+from rebate_app.networks import NETWORKS
 
 from .section import Section
 from .withdraw import read_withdraw
@@ -47,10 +49,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLATFORM = re.compile(PLATFORM_PATTERN)
 
 
-def parse_rules(text: str | bytes, source: str) -> RuleVersion | list[str]:
+def parse_rules(
+    text: str | bytes, source: str, platforms: Collection[str] | None = NETWORKS
+) -> RuleVersion | list[str]:
     """Return the version that a rule file is, or all its problems, each a sentence that begins with `source`.
 
-    The content hash is that of the file's bytes, so that a changed comment counts as another file.
+    `platforms` may have shares of their own: a misspelt one would pay the default. None: any name, for
+    published versions, which an older or a newer release may have taken. The content hash is that of the
+    file's bytes, so that a changed comment counts as another file.
     """
     content = text.encode() if isinstance(text, str) else text
     try:
@@ -58,17 +64,18 @@ def parse_rules(text: str | bytes, source: str) -> RuleVersion | list[str]:
     except (ValueError, RecursionError) as error:
         return [f"{source}: not TOML in UTF-8: {error}"]
     problems: list[str] = []
-    version = _read(Section(f"{source}: ", "", document, problems), hashlib.sha256(content).hexdigest())
+    top = Section(f"{source}: ", "", document, problems)
+    version = _read(top, hashlib.sha256(content).hexdigest(), platforms)
     return problems or version
 
 
-def _read(top: Section, content_hash: str) -> RuleVersion:
+def _read(top: Section, content_hash: str, platforms: Collection[str] | None) -> RuleVersion:
     _check_what_is_fixed(top)
     version = top.name("version")
     effective_from = _effective_from(top)
     replaces = _replaces(top, version)
     money = _money(top)
-    levels = _levels(top)
+    levels = _levels(top, platforms)
     max_levels, base, bps = _inviter(top, {level.id for level in levels})
     known = len(top.problems)
     max_payout_bps = money.integer("max_payout_bps", 0, BPS, MAX_PAYOUT_BPS)
@@ -130,7 +137,7 @@ def _effective_from(top: Section) -> int:
     return 0
 
 
-def _levels(top: Section) -> tuple[Level, ...]:
+def _levels(top: Section, known_platforms: Collection[str] | None) -> tuple[Level, ...]:
     levels: list[Level] = []
     for section in top.sections("level", needed=True):
         level_id = section.name("id")
@@ -140,9 +147,10 @@ def _levels(top: Section) -> tuple[Level, ...]:
         default = shares.integer(DEFAULT_SHARE, 0, BPS)
         platforms: dict[str, int] = {}
         for platform in shares.rest():
-            if _PLATFORM.fullmatch(platform):
+            known = known_platforms is None or platform in known_platforms
+            if known and _PLATFORM.fullmatch(platform):
                 platforms[platform] = shares.integer(platform, 0, BPS)
-        shares.refuse_unknown()
+        shares.refuse_unknown(known_platforms or ())
         section.refuse_unknown()
         levels.append(Level(level_id, default, platforms))
     return tuple(levels)

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.json import Decoder, Encoder
 
 from rebate_app.domain.pricing.rules import RuleVersion
+from rebate_app.networks import NETWORKS
 
 from ..unreadable import UnreadableValueError, decode_with, shortened, utf8_text
 from .parsing import parse_rules
@@ -43,6 +44,11 @@ _encode = Encoder().encode
 _decode = Decoder(_Value).decode
 
 
+def unknown_platforms(rule: RuleVersion) -> list[str]:
+    """Return the platforms with shares of their own that are no networks of this release, sorted."""
+    return sorted({name for level in rule.levels for name in level.platform_bps} - NETWORKS.keys())
+
+
 def encode_published(published: PublishedVersion) -> tuple[bytes, bytes]:
     """Return (key, value) of a record."""
     value = _Value(
@@ -60,7 +66,8 @@ def encode_published(published: PublishedVersion) -> tuple[bytes, bytes]:
 def decode_published(key: bytes | None, value: bytes | None) -> tuple[str, PublishedVersion | None]:
     """Return (version, its record), None for a null value; UnreadableValueError for anything else.
 
-    A readable record holds a rule file without problems whose hash and version are those of the record.
+    A readable record holds a rule file without problems whose hash and version are those of the record. It
+    may name platforms that this release does not know.
     """
     name = utf8_text(key, "key")
     if value is None:
@@ -68,7 +75,7 @@ def decode_published(key: bytes | None, value: bytes | None) -> tuple[str, Publi
     read = decode_with(_decode, value)
     if read.schema != SCHEMA:
         raise UnreadableValueError(f"its schema {shortened(read.schema)} is not known here")
-    rule = parse_rules(read.content, "content")
+    rule = parse_rules(read.content, "content", platforms=None)
     if not isinstance(rule, RuleVersion):
         raise UnreadableValueError(f"it holds no rule file: {shortened('; '.join(rule))}")
     if not rule.version == read.version == name:

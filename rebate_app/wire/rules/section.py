@@ -6,7 +6,7 @@ A problem is a sentence that begins with the file and the dotted path of the mem
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..known_values import closest
@@ -126,8 +126,11 @@ class Section:
                 self.take(member)
                 self.problem(member, "not supported yet")
 
-    def refuse_unknown(self) -> None:
-        """Refuse every member that was not read, and name the one that was probably meant."""
+    def refuse_unknown(self, allowed: Iterable[str] = ()) -> None:
+        """Refuse every member that was not read, and name the one that was probably meant.
+
+        `allowed`: members that may be there beside those that were read.
+        """
         for member in sorted(self.rest()):
-            near = closest(member, self._known)
+            near = closest(member, {*self._known, *allowed})
             self.problem(member, "unknown key" + ("" if near is None else f"; did you mean {near}?"))

@@ -9,7 +9,7 @@ from rebate_app.streams.kafka.rule_start import compare_folder
 from rebate_app.streams.kafka.rule_versions import PublishedRules
 from rebate_app.wire.rules.files import RuleFile
 from rebate_app.wire.rules.parsing import parse_rules
-from rebate_app.wire.rules.published import PublishedVersion, encode_published
+from rebate_app.wire.rules.published import PublishedVersion, encode_published, unknown_platforms
 from rebate_app.wire.unreadable import BadRecord
 from tests.domain.histories import rules_text
 from tests.topology_driver import LogRecord
@@ -30,7 +30,7 @@ class Topic:
 
     def publish(self, text: str) -> None:
         """Read what a publisher writes."""
-        rule = parse_rules(text, "f")
+        rule = parse_rules(text, "f", platforms=None)
         assert isinstance(rule, RuleVersion), rule
         self.put(*encode_published(PublishedVersion(rule, text, "me", "2026-01-01T00:00:00+08:00", "why")))
 
@@ -88,6 +88,16 @@ def test_a_record_that_contradicts_itself(old: bytes, new: bytes) -> None:
     topic.put(key, value)
     topic.put(key, None)
     assert topic.names == ["v1"]
+
+
+def test_platforms_that_this_release_does_not_know() -> None:
+    """A version that another release has published is read; what it has for a network counts."""
+    topic = Topic()
+    topic.publish(V1.replace("default = 5000 ", "default = 5000, vip = 5500, taoboa = 1, jd = 4400 "))
+    assert (topic.names, topic.skipped) == (["v1"], [])
+    version = topic.rules.catalogue.named("v1")
+    assert (version.levels[0].share_bps("vip"), version.levels[0].share_bps("jd")) == (5_500, 4_400)
+    assert unknown_platforms(version) == ["taoboa", "vip"]
 
 
 def test_a_folder_beside_what_is_published() -> None:

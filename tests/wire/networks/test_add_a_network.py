@@ -24,11 +24,13 @@ from rebate_app.domain.order.attribution import parse_user_id_fields
 from rebate_app.domain.order.line import LineState
 from rebate_app.domain.order.order_fold import fold_order
 from rebate_app.domain.pricing.calendar import EPOCH, RELEASE_POLICIES, to_date
+from rebate_app.domain.pricing.rules import RuleVersion
 from rebate_app.networks import NETWORKS, Network, ReleasePolicyName, default_user_id_fields, file_formats
 from rebate_app.settings import load_settings
 from rebate_app.wire.facts.order import decode_order, encode_order
 from rebate_app.wire.networks.adapter import load_adapter
 from rebate_app.wire.networks.file_reader import MORE_PAGES, FileWarning, read_facts
+from rebate_app.wire.rules.parsing import parse_rules
 from rebate_app.wire.topics import Topics
 from tests.cli.cases import read_all, use_broker
 from tests.e2e.conftest import RULES
@@ -133,7 +135,7 @@ class TestChecks:
     """Doctor."""
 
     def test_rules_may_name_it(self, tmp_path: Path) -> None:
-        """A share for the platform is well; a platform without an adapter is a warning with its name."""
+        """A share for the platform is well; one without an adapter is refused before it is published."""
         settings = load_settings({"REBATE_RULES": str(tmp_path)})
         for platform, state in (("toy", "ok"), ("tyo", "warn")):
             text = RULES.replace("share_bps = { ", f"share_bps = {{ {platform} = 100, ", 1)
@@ -141,6 +143,11 @@ class TestChecks:
             (tmp_path / "one.toml").write_text(text)
             check, _ = check_rules(settings)
             assert (check.state, "tyo" in check.summary) == (state, platform == "tyo")
+            outcome = parse_rules(text, "one.toml")
+            if platform == "toy":
+                assert isinstance(outcome, RuleVersion)
+            else:
+                assert outcome == ["one.toml: level[1].share_bps.tyo: unknown key"]
 
 
 class TestNames:
