@@ -15,9 +15,6 @@ from .terminal import money, print_json, print_line, print_table, progress
 if TYPE_CHECKING:
     from rebate_app.audit.reprice_trial import Trial
 
-#: A dry run checks the fact too, and a fact has a reason.
-DRY_RUN_REASON = "dry run"
-
 
 @click.command(epilog=EXITS)
 @click.option("--user", "user_id", metavar="USER", help="Whose lines.")
@@ -28,7 +25,7 @@ DRY_RUN_REASON = "dry run"
 @click.option("--paid-from", metavar="TIME", help="Only lines paid at or after it, with offset.")
 @click.option("--paid-to", metavar="TIME", help="Only lines paid before it, with offset.")
 @click.option("--released", is_flag=True, help="Also lines whose release day has begun.")
-@click.option("--reason", metavar="TEXT", help="Why; it is shown with each line.")
+@click.option("--reason", metavar="TEXT", help="Why; it is shown with each line. Default: who asks for it.")
 @click.option("--by", metavar="NAME", help="Who asks for it; default: the user of this system.")
 @click.option("--dry-run", is_flag=True, help="Only show whose money would change; nothing is written.")
 @json_option
@@ -49,7 +46,8 @@ def reprice(**options: Any) -> None:
     """  # noqa: D301 - click's mark for text that is shown as it is
     from . import reprice_actions as actions
 
-    request = actions.RepriceRequest(_document(options), f"cli:{options['by'] or getpass.getuser()}")
+    by = options["by"] or getpass.getuser()
+    request = actions.RepriceRequest(_document(options, by), f"cli:{by}")
     settings, as_json = load_settings(), options["as_json"]
     if options["dry_run"]:
         with progress("Trying") as report_progress:
@@ -67,8 +65,9 @@ def reprice(**options: Any) -> None:
         print_line(f"sent {sent}; rebate lag --wait 60 waits for it")
 
 
-def _document(options: dict[str, Any]) -> dict[str, Any]:
+def _document(options: dict[str, Any], by: str) -> dict[str, Any]:
     """Return the members of the fact, checked; UsageError or CommandError for what cannot be used."""
+    from rebate_app.wire.facts.reprice import with_reason
     from rebate_app.wire.facts.user import check_reprice
 
     user_id, lines = options["user_id"], [name for text in options["lines"] for name in text.split(",")]
@@ -76,16 +75,15 @@ def _document(options: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError("Name a --user, or say --all.")
     if lines and user_id is None:
         raise click.UsageError("--lines belong to one --user.")
-    if options["reason"] is None and not options["dry_run"]:
-        raise click.UsageError("Say the --reason; it is shown with each line.")
-    document = {
+    members = {
         "user_id": user_id,
         "lines": lines or None,
         "paid_from": options["paid_from"],
         "paid_to": options["paid_to"],
         "released": options["released"],
-        "reason": DRY_RUN_REASON if options["reason"] is None else options["reason"],
+        "reason": options["reason"],
     }
+    document = with_reason(members, by)
     verdict = check_reprice(document if user_id is not None else {**document, "user_id": "everybody"})
     if isinstance(verdict, list):
         raise CommandError(" ".join(f"{fault.code}: {fault.detail}." for fault in verdict), EXIT_USAGE)

@@ -8,8 +8,12 @@ from __future__ import annotations
 import pytest
 
 from rebate_app.audit.reprice_trial import Trial, UserChange
-from rebate_app.cli.reprice_actions import trial_members
+from rebate_app.cli import reprice_actions
+from rebate_app.cli.reprice_actions import RepriceRequest, trial_members
 from rebate_app.cli.reprice_command import print_trial
+from rebate_app.domain.facts import Reprice
+from rebate_app.settings import Settings
+from rebate_app.wire.facts.user import decode_user, encode_reprice
 from tests.cli.cases import run
 
 WHY = ("--reason", "late", "--by", "lin")
@@ -32,7 +36,7 @@ class TestRefusals:
             ((), "Name a --user, or say --all."),
             (("--user", "u1", "--all", *WHY), "Name a --user, or say --all."),
             (("--all", "--lines", "taobao:1", *WHY), "--lines belong to one --user."),
-            (("--user", "u1"), "Say the --reason"),
+            (("--user", "u1", "--reason", ""), "invalid-reason"),
             (("--user", "u 1", *WHY), "invalid-user_id"),
             (("--user", "..", "--dry-run"), "invalid-user_id"),
             (("--user", "u1", "--lines", "taobao:1,", *WHY), "invalid-lines"),
@@ -46,6 +50,45 @@ class TestRefusals:
         outcome = run("reprice", *arguments)
         assert (outcome.code, outcome.stdout) == (2, "")
         assert expected in outcome.stderr
+
+
+class TestReason:
+    """Why lines are priced again."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "reason"),
+        [
+            (("--by", "lin"), "repriced by lin"),
+            (("--by", "a\tb"), "repriced"),
+            (("--by", "x" * 300), "repriced"),
+            (WHY, "late"),
+        ],
+    )
+    @pytest.mark.parametrize("mode", [(), ("--dry-run",)])
+    def test_default(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        arguments: tuple[str, ...],
+        reason: str,
+        mode: tuple[str, ...],
+    ) -> None:
+        """The fact always has one that every release reads; nobody has to give it."""
+        requests: list[RepriceRequest] = []
+
+        async def send(_settings: Settings, request: RepriceRequest, _progress: object) -> int:
+            requests.append(request)
+            return 1
+
+        async def attempt(_settings: Settings, request: RepriceRequest, _progress: object) -> Trial:
+            requests.append(request)
+            return TRIAL
+
+        monkeypatch.setattr(reprice_actions, "send_reprice", send)
+        monkeypatch.setattr(reprice_actions, "try_reprice", attempt)
+        outcome = run("reprice", "--user", "u1", *arguments, *mode)
+        assert (outcome.code, [request.document["reason"] for request in requests]) == (0, [reason])
+        _, value = encode_reprice(requests[0].document, "cli:lin")
+        assert isinstance(decode_user(value, b"u1", 0), Reprice)
 
 
 class TestOutput:

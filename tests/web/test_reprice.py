@@ -78,18 +78,33 @@ async def test_scopes(released: bool, scope: str, status: int) -> None:
         assert [fact["actor"] for fact in facts] == ([actor] if status == 202 else [])
 
 
+@pytest.mark.parametrize("body", [{}, {"reason": None, "lines": None}])
+async def test_no_reason(world: World, body: dict[str, object]) -> None:
+    """A body without reason is accepted, and the line shows who asked in its place."""
+    world.users(profile(BUYER, INVITER))
+    await world.send("POST", "/v1/orders", {"events": [paid()]})
+    world.users(profile(BUYER, GRAND))
+    reply = await world.send("POST", PATH, body)
+    assert (reply.status, reply.json) == (202, {"accepted": 1, "user_id": BUYER})
+    line = await world.read(f"/v1/order-lines/taobao/{LINE_ID}")
+    sentences = [sentence for sentence in line["explanation"] if sentence.startswith("repriced")]
+    assert "(repriced by anonymous)" in sentences[0]
+    assert [share["user_id"] for share in line["shares"]] == [BUYER, GRAND]
+
+
 async def test_refusals(world: World) -> None:
     """Every bad member has its code; nothing is sent."""
     body = {"user_id": "u9", "lines": [], "paid_from": "now", "released": 1, "why": "x"}
     reply = await world.send("POST", PATH, {name: body[name] for name in body if name != "user_id"})
     assert reply.status == 422
     assert errors(reply.json) == [
-        ("/reason", "missing-reason"),
         ("/lines", "invalid-lines"),
         ("/paid_from", "invalid-paid_from"),
         ("/released", "invalid-released"),
         ("/why", "unknown-member"),
     ]
+    reply = await world.send("POST", PATH, {"reason": ""})
+    assert errors(reply.json) == [("/reason", "invalid-reason")]
     reply = await world.send("POST", PATH, body)
     assert errors(reply.json) == [("/user_id", "invalid-user_id")]
     reply = await world.send("POST", "/v1/users/a%20b/reprice", BODY)

@@ -91,7 +91,7 @@ class BindingBody(_Written, kw_only=True, forbid_unknown_fields=True):
 class RepriceBody(_Written, kw_only=True, forbid_unknown_fields=True):
     """Which of the user's own lines get rules, level and inviters anew; paid_to does not count."""
 
-    reason: ReasonText
+    reason: ReasonText | None = None
     lines: Annotated[list[OrderLineText], Meta(min_length=1, max_length=REPRICE_LINES_MAX)] | None = None
     paid_from: MomentText | None = None
     paid_to: MomentText | None = None

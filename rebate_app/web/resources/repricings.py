@@ -6,6 +6,7 @@ from typing import Any
 
 from rebate_app.auth.scopes import ADJUSTMENTS_APPROVE, ADJUSTMENTS_WRITE
 from rebate_app.wire.facts.identifiers import path_segment
+from rebate_app.wire.facts.reprice import with_reason
 from rebate_app.wire.facts.user import check_reprice, encode_reprice
 
 from ..auth.access import forbidden
@@ -17,10 +18,14 @@ from .writes import ACCEPTED, author_warnings, body_of, note_reason, owned, send
 
 
 async def post_reprice(context: RequestContext, request: HttpRequest) -> HttpResponse:
-    """Answer with 202 once the fact is sent; released lines need another scope: their money may be gone."""
+    """Answer with 202 once the fact is sent; released lines need another scope: their money may be gone.
+
+    A body without reason names who asked in its place.
+    """
     user_id, wait_ms = written_user_id_of(request), wait_ms_of(request)
     document = owned(await body_of(request), "user_id", user_id)
     note_reason(request, document.get("reason"))
+    document = with_reason(document, request.caller.actor)
     verdict = check_reprice(document)
     if isinstance(verdict, list):
         raise refused([("", fault) for fault in verdict])

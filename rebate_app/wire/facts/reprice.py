@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rebate_app.domain.facts import REPRICE_LINES_MAX, REPRICE_REASON_CHARACTERS_MAX, Reprice
 from rebate_app.domain.faults import Fault, limit
@@ -21,6 +21,17 @@ REASON_RULE = f"1-{REPRICE_REASON_CHARACTERS_MAX} characters without control"
 _match_reason = re.compile(
     rf"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{REPRICE_REASON_CHARACTERS_MAX}}}"
 ).fullmatch
+
+
+def with_reason(document: dict[str, Any], by: str) -> dict[str, Any]:
+    """Return the members of a fact with a plain reason where nobody gave one; `by`: who asks for it.
+
+    On the topic a fact has a reason, so that every release reads it.
+    """
+    if document.get("reason") is not None:
+        return document
+    reason = f"repriced by {by}"
+    return {**document, "reason": reason if _match_reason(reason) else "repriced"}
 
 
 def read_reprice(reader: MemberReader, accepts: Callable[[str], object]) -> Reprice:
