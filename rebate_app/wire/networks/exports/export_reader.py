@@ -8,22 +8,20 @@ modification time takes the newest of its times. Rows are numbered by line, the 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
-from rebate_app.domain.faults import ID_DAMAGED, SUMS_DIFFER, UNDECODABLE, Fault, missing
+from rebate_app.domain.faults import ID_DAMAGED, SUMS_DIFFER, UNDECODABLE, Fault, invalid, missing
 from rebate_app.networks import NETWORKS
 
 from ...facts.members import quoted
 from ...facts.order import check_order
 from ...known_values import listed
 from ..adapter import MappedRow, load_adapter
-from ..amounts import fen_of_fen, fen_of_yuan
+from ..amounts import YUAN_DIGITS, fen_of_fen, fen_of_yuan
 from ..file_reader import EMPTY_FILE, FileWarning, RowResult, line_id_of, ordered_faults
 from ..rows import NetworkRow, OrderRow
 from .columns import AMOUNT_COLUMNS, ID_COLUMNS, TIME_COLUMNS, UNKNOWN_STATUS, ExportColumns, shipped_columns
+from .sums import NONE_AMOUNTS, SUM_WORDS, Total, difference, read_sum, running_totals
 from .table import Table, TableRow, read_table
 
 if TYPE_CHECKING:
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EXPORT_FETCH_SEQ = 0
-SUM_WORDS = ("合计", "总计", "汇总")
 #: Spreadsheets keep this many digits of a number and write zeros for the others.
 KEPT_DIGITS = 15
 DAMAGED_ROWS_MIN = 2
@@ -43,7 +40,6 @@ _TIME = re.compile(
     r"(?:[ T]+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]+)?)?)?"
 )
 _UNDECODED = "\ufffd"
-_NONE_AMOUNTS = ("", "--", "-")
 MEMBER_OF_COLUMN = {
     **{name: f"amounts.{name}" for name in AMOUNT_COLUMNS},
     **{name: f"attribution.{name}" for name in ("special_id", "relation_id", "pid")},
@@ -65,8 +61,8 @@ def read_export(
 
     `columns` (None: the network's shipped mappings) says what the columns mean; `now_us`, microseconds UTC,
     is the moment after which a time is too far in the future by 24 hours. A row of sums that differ from the
-    rows above it is a refusal (`sums-differ`); one that agrees is left out. `warn` is called for what is odd
-    and stops nothing. OSError if the file cannot be read.
+    rows that it is about is a refusal (`sums-differ`), also one that cannot be read; one that agrees is left
+    out. `warn` is called for what is odd and stops nothing. OSError if the file cannot be read.
     """
     candidates = [columns] if columns is not None else shipped_columns(network)
     others = [] if columns is not None else _columns_of_others(network)
@@ -122,17 +118,6 @@ def _chosen(
     return orders
 
 
-class _Sums(Struct):
-    """The sums of the rows so far, of all and since the last row of sums, in fen by column."""
-
-    whole: dict[str, int] = {}
-    part: dict[str, int] = {}
-
-    def add(self, column: str, fen: int) -> None:
-        for sums in (self.whole, self.part):
-            sums[column] = sums.get(column, 0) + fen
-
-
 class _ExportRows:
     """Turns the rows of one export into results."""
 
@@ -143,22 +128,22 @@ class _ExportRows:
         self._places = columns.places(table.header)
         self._parse_amount = fen_of_yuan if columns.unit == "yuan" else fen_of_fen
         self._adapter = load_adapter(columns.network)
-        self._sums = _Sums()
         self._damaged = frozenset[str]()
 
     def results(self) -> Iterator[RowResult]:
         """Return a result for each row of the table, in order."""
         self._damaged = frozenset(filter(self._is_damaged, ID_COLUMNS))
+        totals, sums = self._running_totals(), 0
         for row in self._table.rows:
             if row.fault is not None:
                 yield RowResult(row.line, None, [row.fault])
             elif self._is_sum(row):
-                yield from self._sum_result(row)
+                yield from self._sum_result(row, totals, sums)
+                sums += 1
             else:
                 yield self._result(row)
 
     def _result(self, row: TableRow) -> RowResult:
-        self._add_to_sums(row)
         if self._columns.refused is not None:
             detail = "exports of disputes and bills name no dispute: they are for comparison, not for import"
             fault = Fault(self._columns.refused, self._columns.refused.partition("-")[2], detail)
@@ -242,7 +227,7 @@ class _ExportRows:
     def _value(self, row: TableRow, member: str) -> str | None:
         """Return a member's cell, None for an amount that is not there."""
         text = self._cell(row, member)
-        return None if member in AMOUNT_COLUMNS and text in _NONE_AMOUNTS else text
+        return None if member in AMOUNT_COLUMNS and text in NONE_AMOUNTS else text
 
     def _cell(self, row: TableRow, member: str) -> str:
         """Return the text of a member's cell without what spreadsheets put around it; "" for none."""
@@ -287,42 +272,37 @@ class _ExportRows:
         ids = (self._cell(row, column) for column in ("order_line_id", "parent_order_id", "order_id"))
         return all(not text or any(word in text for word in SUM_WORDS) for text in ids)
 
-    def _add_to_sums(self, row: TableRow) -> None:
+    def _running_totals(self) -> list[Total]:
+        """Return the totals above each row of sums, and of the file."""
+        rows = (row for row in self._table.rows if row.fault is None)
+        return running_totals(None if self._is_sum(row) else self._amounts(row)[0] for row in rows)
+
+    def _amounts(self, row: TableRow) -> tuple[dict[str, int], list[str]]:
+        """Return the amounts of a row in fen by column, and the columns that cannot be read."""
+        amounts, unreadable = {}, []
         for column in AMOUNT_COLUMNS:
-            fen = self._fen(row, column)
-            if fen is not None:
-                self._sums.add(column, fen)
+            try:
+                fen = read_sum(self._cell(row, column), YUAN_DIGITS if self._columns.unit == "yuan" else 0)
+            except ValueError:
+                unreadable.append(column)
+            else:
+                if fen is not None:
+                    amounts[column] = fen
+        return amounts, unreadable
 
-    def _fen(self, row: TableRow, column: str) -> int | None:
-        """Return the amount of a cell in fen, None for none; sums may exceed what one fact may have."""
-        text = self._cell(row, column).replace(",", "")
-        if text in _NONE_AMOUNTS:
-            return None
-        try:
-            amount = Decimal(text)
-        except ArithmeticError:
-            return None
-        if not amount.is_finite():
-            return None
-        return int((amount * (100 if self._columns.unit == "yuan" else 1)).to_integral_value("ROUND_HALF_UP"))
-
-    def _sum_result(self, row: TableRow) -> Iterator[RowResult]:
-        """Compare a row of sums with the rows of the file, or with those since the last such row."""
-        stated = {column: fen for column in AMOUNT_COLUMNS if (fen := self._fen(row, column)) is not None}
-        whole, part = self._sums.whole, self._sums.part
-        self._sums.part = {}
-        if any(all(sums.get(name, 0) == fen for name, fen in stated.items()) for sums in (whole, part)):
-            return
+    def _sum_result(self, row: TableRow, totals: list[Total], number: int) -> Iterator[RowResult]:
+        """Compare a row of sums with the rows that it is about; an amount that cannot be read is a fault."""
+        stated, unreadable = self._amounts(row)
         faults = [
-            Fault(
-                SUMS_DIFFER,
-                f"amounts.{name}",
-                f"the file states {fen} fen, its rows have {whole.get(name, 0)}",
-            )
-            for name, fen in stated.items()
-            if whole.get(name, 0) != fen
+            invalid(f"amounts.{name}", f"{quoted(self._cell(row, name))} is no amount: it is not compared")
+            for name in unreadable
         ]
-        yield RowResult(row.line, None, faults)
+        faults += [
+            Fault(SUMS_DIFFER, f"amounts.{name}", f"the file states {stated[name]} fen, its rows have {fen}")
+            for name, fen in difference(totals, number, stated).items()
+        ]
+        if faults:
+            yield RowResult(row.line, None, faults)
 
 
 def _is_long(text: str) -> bool:

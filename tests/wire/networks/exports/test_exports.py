@@ -312,6 +312,72 @@ class TestSums:
         rows = [taobao_order(), part, taobao_order(), part, self.sum_row()]
         assert len(documents(read(tmp_path, csv_text(TAOBAO_HEADER, rows)))) == 2
 
+    @pytest.mark.parametrize("at_end", [False, True])
+    def test_sums_above_their_rows(self, tmp_path: Path, at_end: bool) -> None:
+        """A sum with no rows above it is that of the rows below it, up to the next sum or to the end."""
+        one, other = taobao_order(), taobao_order(付款预估收入="20.00")
+        part = self.sum_row(付款预估收入="17.91", 结算预估收入="17.01", 技术服务费="1.70")
+        later, whole = {**part, "付款预估收入": "20.00"}, self.sum_row(付款预估收入="37.91")
+        end = [whole] if at_end else []
+        for rows in (
+            [whole, one, other],
+            [part, one, later, other],
+            [whole, part, one, later, other],
+            [one, part, later, other],
+        ):
+            results = read(tmp_path, csv_text(TAOBAO_HEADER, [*rows, *end]))
+            assert (refusals(results), len(documents(results))) == ([], 2)
+        wrong = [part, one, {**later, "技术服务费": "1.71"}, other]
+        results = read(tmp_path, csv_text(TAOBAO_HEADER, [*wrong, *end]))
+        assert refusals(results) == [(4, ["sums-differ"])]
+        assert results[1].faults[0].detail.endswith("its rows have 170")
+
+    @pytest.mark.parametrize("stated", ["12.34", "0.00"])
+    def test_sums_above_that_differ(self, tmp_path: Path, stated: str) -> None:
+        """It is compared with what is below it, and never with nothing."""
+        stated_sum = {"创建时间": "合计", "付款预估收入": stated}
+        rows = [stated_sum, taobao_order(), taobao_order()]
+        results = read(tmp_path, csv_text(TAOBAO_HEADER, rows))
+        assert refusals(results) == [(2, ["sums-differ"])]
+        assert [each.document is not None for each in results] == [False, True, True]
+        assert results[0].faults[0].detail.endswith("its rows have 3582")
+
+    def test_sums_below_do_not_look_ahead(self, tmp_path: Path) -> None:
+        """A sum with rows above it is theirs, whatever follows."""
+        rows = [taobao_order(), self.sum_row(), taobao_order(), taobao_order()]
+        assert refusals(read(tmp_path, csv_text(TAOBAO_HEADER, rows))) == [(3, ["sums-differ"] * 3)]
+
+    def test_a_file_of_sums_alone(self, tmp_path: Path) -> None:
+        """It has rows for none of its amounts."""
+        assert refusals(read(tmp_path, csv_text(TAOBAO_HEADER, [self.sum_row()]))) == [
+            (2, ["sums-differ"] * 3)
+        ]
+
+    @pytest.mark.parametrize("form", ["¥{}", "￥{}", "{}元", "¥ {} 元", "合计：{}", "+{}", " {} "])
+    def test_the_currency_of_a_sum(self, tmp_path: Path, form: str) -> None:
+        """A sum is compared whatever is written beside its number."""
+        right = self.sum_row(付款预估收入=form.format("35.82"))
+        wrong = self.sum_row(付款预估收入=form.format("1,035.82"))
+        rows = [taobao_order(), taobao_order(), right, wrong]
+        results = read(tmp_path, csv_text(TAOBAO_HEADER, rows))
+        assert refusals(results) == [(5, ["sums-differ"])]
+        assert "states 103582 fen" in results[-1].faults[0].detail
+
+    @pytest.mark.parametrize("text", ["n/a", "$35.82", "35.82.1", "1E999", "¥", "NaN"])
+    def test_a_sum_that_cannot_be_read(self, tmp_path: Path, text: str) -> None:
+        """It is a refusal that names the amount, beside the others, which are compared."""
+        rows = [taobao_order(), taobao_order(), self.sum_row(付款预估收入=text, 技术服务费="3.41")]
+        results = read(tmp_path, csv_text(TAOBAO_HEADER, rows))
+        expected = [] if text == "¥" else ["invalid-amounts.est_commission"]
+        assert refusals(results) == [(4, [*expected, "sums-differ"])]
+        assert [each.document is not None for each in results] == [True, True, False]
+
+    def test_many_sums(self, tmp_path: Path) -> None:
+        """Each is compared at the same cost, however many there are."""
+        part = self.sum_row(付款预估收入="17.91", 结算预估收入="17.01", 技术服务费="1.70")
+        rows = [taobao_order(), part] * 3_000
+        assert refusals(read(tmp_path, csv_text(TAOBAO_HEADER, rows))) == []
+
     def test_a_title_with_the_word_is_an_order(self, tmp_path: Path) -> None:
         """A row with an id is no row of sums."""
         row = taobao_order(商品标题="合计 12 只")
