@@ -77,9 +77,9 @@ def read_row(row: Row, _fetched_at_ms: int) -> MappedRow:
 
 
 def _pid(fields: NetworkRow) -> str | None:
-    """Return `p_id`, two parts joined by `_`, None for anything else."""
+    """Return `p_id`, None if a part is missing or zero, and for plain digits, which are half of one."""
     pid = fields.pid("p_id")
-    return pid if pid is not None and pid.count("_") == 1 else None
+    return None if pid is None or pid.lstrip("-").isdigit() else pid
 
 
 def _custom_uid(parameters: Any) -> str | None:

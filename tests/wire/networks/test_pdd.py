@@ -12,8 +12,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAMED = {-1: "created", 0: "paid", 1: "paid", 2: "received", 3: "received", 5: "settled", 4: "closed"}
-#: No pid: one part, three parts, and parts that are none.
-PARTS = ("8600001", 8600001, "1_2_3", "1_--", "--_1", "--_--", "1_nil", "1_n/a", "1_00", "1__2")
+#: No pid: half of one, and parts that are none.
+PARTS = (
+    "8600001",
+    8600001,
+    -8600001,
+    "1_2_0",
+    "1_2_",
+    "0_1_2",
+    "a_0",
+    "null",
+    "1_--",
+    "--_1",
+    "--_--",
+    "1_nil",
+    "1_n/a",
+    "1_00",
+    "1__2",
+)
 NAMED |= {8: "closed", 10: "punished"}
 
 
@@ -155,6 +171,12 @@ class TestAttribution:
         """A uid that cannot be a value is refused by name."""
         row = pdd_row(custom_parameters='{"uid":"a b"}')
         assert row_refusal(tmp_path, "pdd", row) == ["invalid-attribution.custom_uid"]
+
+    @pytest.mark.parametrize("pid", ["8600001_250000001", "1_2_3", "a", "p8600001", "a_b", "1_2_3_x", "a-1"])
+    def test_pid(self, tmp_path: Path, pid: str) -> None:
+        """Any number of parts, as they are; one is enough if it is not the number of an account alone."""
+        fact = read_row(tmp_path, "pdd", pdd_row(p_id=pid, custom_parameters=None))
+        assert fact["attribution"] == {"pid": pid}
 
     @pytest.mark.parametrize(
         "pid",
