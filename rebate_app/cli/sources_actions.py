@@ -16,6 +16,7 @@ from rebate_app.settings import (
     EXIT_CONFIGURATION,
     EXIT_FINDINGS,
     EXIT_OK,
+    EXIT_SOFTWARE,
     EXIT_TRY_AGAIN,
     EXIT_UNAVAILABLE,
     EXIT_USAGE,
@@ -64,11 +65,18 @@ class Polled(Struct, frozen=True):
     """What a poll left: the items of its accounts, and whether rows are left to read.
 
     `workers`: worker by account, of the accounts that a worker fetches and the command therefore left alone.
+    `bugs`: where our own code failed, by account.
     """
 
     items: list[Item]
     is_behind: bool
     workers: dict[str, str] = {}
+    bugs: dict[str, str] = {}
+
+    @property
+    def exit_code(self) -> int:
+        """Return 70 for a bug of ours, else what the items say."""
+        return EXIT_SOFTWARE if self.bugs else exit_of(self.items, is_behind=self.is_behind)
 
 
 def run(work: Awaitable[T]) -> T:
@@ -228,10 +236,11 @@ async def poll(settings: Settings, configuration: SourcesConfiguration, account:
     left = [fetched[each.id] for each in chosen if each.id in fetched]
     free = [each for each in chosen if each.id not in fetched]
     elsewhere = fetched.keys() & configuration.accounts.keys()
-    items, is_behind = await _poll_free(settings, configuration, free, elsewhere) if free else ([], False)
+    own = await _poll_free(settings, configuration, free, elsewhere) if free else Polled([], False)
     behind = (_is_behind(item, configuration.accounts[item["account"]].hot_seconds) for item in left)
-    merged = sorted([*items, *left], key=lambda item: str(item["account"]))
-    return Polled(merged, is_behind or any(behind), {item["account"]: item["worker"] for item in left})
+    merged = sorted([*own.items, *left], key=lambda item: str(item["account"]))
+    workers = {item["account"]: item["worker"] for item in left}
+    return Polled(merged, own.is_behind or any(behind), workers, own.bugs)
 
 
 async def _poll_free(
@@ -239,8 +248,8 @@ async def _poll_free(
     configuration: SourcesConfiguration,
     accounts: list[AccountConfiguration],
     elsewhere: Collection[str],
-) -> tuple[list[Item], bool]:
-    """Fetch what is due of accounts from here; return their items, and whether rows are left to read."""
+) -> Polled:
+    """Fetch what is due of accounts from here; return what that left."""
     topics = Topics.of(settings)
     await ensure_topics(settings, used=(topics.orders, topics.order_lines.dead_letter, topics.fetch_cursors))
     cursors = await _cursors(settings)
@@ -255,7 +264,8 @@ async def _poll_free(
         )
     mono, wall = time.monotonic(), time.time()
     items = [account_item(fetcher.run, None, mono, wall) for fetcher in fetchers]
-    return items, any(fetcher.run.is_behind for fetcher in fetchers)
+    bugs = {fetcher.run.configuration.id: fetcher.bug for fetcher in fetchers if fetcher.bug}
+    return Polled(items, any(fetcher.run.is_behind for fetcher in fetchers), bugs=bugs)
 
 
 def _is_behind(item: Item, hot_seconds: int) -> bool:

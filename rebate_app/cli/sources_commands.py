@@ -16,7 +16,7 @@ from rebate_app.settings import load_settings
 from .command_group import CommandGroup
 from .command_trail import by_option
 from .exits import EXITS, guarded, json_option, run_with_broker
-from .terminal import print_json, print_line, print_note, print_table, progress
+from .terminal import print_error, print_json, print_line, print_note, print_table, progress
 
 account_option = click.option("--account", metavar="ACCOUNT", help="One account; default: all of the file.")
 
@@ -104,8 +104,10 @@ def poll(account: str | None, *, once: bool, as_json: bool) -> None:
     found = run_with_broker(settings, actions.poll(settings, configuration, account))
     for name, worker in found.workers.items():
         print_note(f"{name} is fetched by {worker} and left to it.")
+    for name, place in found.bugs.items():
+        print_error(f"{name} met a bug of ours: {place}.")
     _print_items(found.items, as_json=as_json)
-    sys.exit(actions.exit_of(found.items, is_behind=found.is_behind))
+    sys.exit(found.exit_code)
 
 
 @sources.command(epilog=EXITS)

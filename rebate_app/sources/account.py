@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from rebate_app.domain.reasons import INTERNAL_ERROR
 from rebate_app.wire.networks.adapter import Row
 
 from .apis.api import LOOK_BACK_SECONDS, ApiClient, ApiProblem, ErrorClass, Query, read_answer
@@ -283,10 +284,18 @@ class AccountRun:
 
     def abandon(self, fetched: Fetched, mono: float, now: float, detail: str) -> None:
         """Read a window again later: its facts could not be sent."""
-        job = fetched.job
+        self._read_again(fetched.job, mono, now, ApiProblem(ErrorClass.RETRY, "not-sent", detail))
+
+    def stumble(self, job: JobRun | None, mono: float, now: float, detail: str) -> None:
+        """Read a job's window again later, or all jobs' without one: our own code failed on it."""
+        for each in self.jobs if job is None else [job]:
+            self._read_again(each, mono, now, ApiProblem(ErrorClass.RETRY, INTERNAL_ERROR, detail))
+
+    def _read_again(self, job: JobRun, mono: float, now: float, problem: ApiProblem) -> None:
+        job.reading = None
         job.failures = job.unsent  # the answers in between were good
         job.unsent += 1
-        self._retry(job, mono, now, ApiProblem(ErrorClass.RETRY, "not-sent", detail))
+        self._retry(job, mono, now, problem)
 
     # -- what an error does
 

@@ -6,6 +6,7 @@ Nothing is remembered before its facts are acknowledged, so what could not be se
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
@@ -13,14 +14,17 @@ from typing import Any
 import orjson
 from msgspec import Struct, field
 
-from rebate_app.domain.faults import Fault
-from rebate_app.streams.failures.dead_letter import Failure, WorkerInfo, dead_letter
+from rebate_app.domain.faults import Fault, limit
+from rebate_app.streams.failures.dead_letter import Failure, WorkerInfo, dead_letter, failure_of
 from rebate_app.streams.transaction.collector import OutgoingRecord
 from rebate_app.streams.transaction.partitioner import partition_of
 from rebate_app.wire.facts.order import check_order, encode_order
+from rebate_app.wire.json_values import encode_any, without_depth
 from rebate_app.wire.moments import MILLISECOND_US
 from rebate_app.wire.networks.adapter import Adapter, Row
 from rebate_app.wire.networks.file_reader import ordered_faults
+from rebate_app.wire.stages import RECORD_BYTES_MAX
+from rebate_app.wire.truncation import OUR_HEADERS_BYTES_MAX
 
 from .apis.api import ApiClient
 
@@ -31,6 +35,12 @@ DIGEST_BYTES = 12
 #: no offset reaches, out of its content.
 OFFSET_BASE = 10**17
 OFFSET_RANGE = 9 * 10**17
+#: A longer row is cut in its dead letter, which is a record of the size of a fact.
+LETTER_BYTES_MAX = RECORD_BYTES_MAX - OUR_HEADERS_BYTES_MAX
+#: Of a row that is nested too deep to be written, so many levels are kept.
+LEVELS_KEPT = 200
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 
@@ -94,20 +104,20 @@ class FactMaker:
         for row in rows:
             batch.count("read")
             row_id, modified = self._api.version_of(row)
-            content = orjson.dumps(row, option=orjson.OPT_SORT_KEYS, default=str)
+            content = content_of(row)
             digest = blake2b(content, digest_size=DIGEST_BYTES).digest()
             key = (job, row_id)
             known = batch.sent.get(key) or self._memory.get(key)
             if known == digest:
                 batch.count("repeated")
                 continue
-            fact = self._fact(row, now_us)
-            if isinstance(fact, list):
+            record = self._record(row, now_us)
+            if isinstance(record, Failure):
                 batch.count("refused")
-                self._refuse(batch, job, row_id or modified, content, fact[0], night, now_us)
+                self._refuse(batch, job, row_id or modified, content, record, night, now_us)
                 continue
             batch.count("new" if known is None else "changed")
-            batch.records.append(encode_order(fact))
+            batch.records.append(record)
             batch.sent[key] = digest
         return batch
 
@@ -117,6 +127,21 @@ class FactMaker:
             memory = self._refused if key[0].startswith(REFUSED) else self._memory
             memory.put(key, digest)
 
+    def _record(self, row: Row, now_us: int) -> tuple[bytes, bytes] | Failure:
+        """Return the fact of a row, or why it is refused; our own bug costs this row and no other."""
+        try:
+            fact = self._fact(row, now_us)
+            if isinstance(fact, list):
+                return Failure(fact[0])
+            key, value = encode_order(fact)
+        except Exception as error:
+            log.exception("a row of %s is refused for a bug of ours", self._network)
+            return failure_of(error)
+        size = len(key) + len(value)
+        if size > RECORD_BYTES_MAX:
+            return Failure(limit("fact", f"the fact has {size} bytes, more than {RECORD_BYTES_MAX}"))
+        return key, value
+
     def _fact(self, row: Row, now_us: int) -> dict[str, Any] | list[Fault]:
         """Return the fact of a row, or why it is refused."""
         document, faults, _ = self._adapter.read_row(row, now_us // MILLISECOND_US)
@@ -125,7 +150,14 @@ class FactMaker:
         return faults or document
 
     def _refuse(
-        self, batch: FactBatch, job: str, row_id: str, content: bytes, fault: Fault, night: int, now_us: int
+        self,
+        batch: FactBatch,
+        job: str,
+        row_id: str,
+        content: bytes,
+        failure: Failure,
+        night: int,
+        now_us: int,
     ) -> None:
         """Add the dead letter of a row, once per content and night."""
         digest = blake2b(content + str(night).encode(), digest_size=DIGEST_BYTES).digest()
@@ -134,7 +166,7 @@ class FactMaker:
             return
         batch.sent[key] = digest
         where = self._destination
-        line = f"{self._network}:{row_id}".encode()
+        line = f"{self._network}:{row_id}".encode("utf-8", "replace")
         offset = OFFSET_BASE + int.from_bytes(digest[:8], "big") % OFFSET_RANGE
         record = RefusedRow(
             where.orders,
@@ -144,7 +176,23 @@ class FactMaker:
             line,
             content,
         )
-        batch.letters.append(dead_letter(record, where.dead_letters, Failure(fault), where.app, where.worker))
+        batch.letters.append(
+            dead_letter(record, where.dead_letters, failure, where.app, where.worker, LETTER_BYTES_MAX)
+        )
+
+
+def content_of(row: Any) -> bytes:
+    """Return what a network sent as compact JSON with sorted members, whatever it is.
+
+    orjson refuses half a surrogate pair, an integer beyond 64 bits and deep nesting.
+    """
+    try:
+        return orjson.dumps(row, option=orjson.OPT_SORT_KEYS, default=str)
+    except (TypeError, ValueError):
+        try:
+            return encode_any(row, sort_keys=True)
+        except RecursionError:
+            return encode_any(without_depth(row, LEVELS_KEPT), sort_keys=True)
 
 
 #: Before the job's name in the keys of refused rows.

@@ -15,6 +15,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from rebate_app.send_pipeline import SendPipeline
+from rebate_app.streams.failures.dead_letter import failure_of
 from rebate_app.streams.kafka.connection import BrokerAwayError
 from rebate_app.wire.failure_headers import Header
 from rebate_app.wire.moments import SECOND_US
@@ -85,6 +86,9 @@ class Fetcher:
         self._observe = observe
         self._saved_at = time.monotonic()
         self._decided_at = 0
+        self._calling: JobRun | None = None
+        #: Where our own code failed last, "" for nowhere.
+        self.bug = ""
 
     def restore(self, cursors: dict[str, JobCursor]) -> None:
         """Go on from the kept cursors, by job; the app's budget is counted by the caller."""
@@ -119,13 +123,28 @@ class Fetcher:
             await asyncio.sleep(min(IDLE_SECONDS_MAX, wait))
 
     async def step(self) -> float:
-        """Make the next call if one is due; return the seconds to wait before the next step."""
+        """Make the next call if one is due; return the seconds to wait before the next step.
+
+        Our own bug costs the job a retry: other jobs and accounts go on, and status shows it.
+        """
+        try:
+            return await self._step()
+        except Exception as error:
+            log.exception("source %s failed, and tries again", self.run.configuration.id)
+            mono = time.monotonic()
+            self.bug = failure_of(error).fault.detail
+            self.run.stumble(self._calling, mono, self.run.app.clock.now(mono, time.time()), self.bug)
+            return IDLE_SECONDS_MAX if self._calling is None else 0.0
+
+    async def _step(self) -> float:
+        self._calling = None
         mono = time.monotonic()
         if mono - self._saved_at >= SAVE_SECONDS:
             await self.save()
         step = self.run.next(mono, time.time())
         if isinstance(step, float):
             return step
+        self._calling = step.job
         reply = await self._gateway.post(step.url, step.form)
         fetched = self._take_answer(step, reply)
         if fetched is not None:

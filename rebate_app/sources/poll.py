@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 
 from msgspec import Struct
 
-from rebate_app.streams.failures.dead_letter import WorkerInfo
+from rebate_app.streams.failures.dead_letter import WorkerInfo, failure_of
 from rebate_app.wire.networks.adapter import load_adapter
 from rebate_app.wire.topics import Topics
 
@@ -20,6 +21,8 @@ from .cursors import CursorTopic
 from .facts import Destination, FactMaker
 from .fetcher import IDLE_SECONDS_MAX, Fetcher, FetchTopics, Sender
 from .gateway import Gateway
+
+log = logging.getLogger(__name__)
 
 #: So many errors of a job in a row, and its account is left for the next time.
 FAILURES_MAX = 5
@@ -97,7 +100,7 @@ async def poll_once(
                 job.restore(cursor_of_job)
         fetcher.decide(cursors.decision(account.id), resumes=False)
         fetchers.append(fetcher)
-    await asyncio.gather(*(until_idle(fetcher) for fetcher in fetchers))
+    await asyncio.gather(*(_until_idle_or_bug(fetcher) for fetcher in fetchers))
     return fetchers
 
 
@@ -107,6 +110,15 @@ async def until_idle(fetcher: Fetcher) -> None:
         wait = await fetcher.step()
         await asyncio.sleep(min(IDLE_SECONDS_MAX, wait))
     await fetcher.save()
+
+
+async def _until_idle_or_bug(fetcher: Fetcher) -> None:
+    """Fetch until nothing is due; our own bug ends this account's poll and no other's."""
+    try:
+        await until_idle(fetcher)
+    except Exception as error:
+        log.exception("source %s failed", fetcher.run.configuration.id)
+        fetcher.bug = failure_of(error).fault.detail
 
 
 def is_delayed(fetcher: Fetcher) -> bool:

@@ -48,14 +48,26 @@ def is_shallow(value: bytes) -> bool:
     return len(value) <= 2 * NESTING_MAX or value.count(b"{") + value.count(b"[") <= NESTING_MAX
 
 
-def encode_any(document: Any) -> bytes:
+def encode_any(document: Any, *, sort_keys: bool = False) -> bytes:
     """Return the compact JSON of a value that orjson refuses; what JSON cannot express becomes null.
 
     Lone surrogates stay escapes, integers stay integers of any size, Decimals become their text.
     """
-    return json.dumps(_json_safe(document), separators=(",", ":"), allow_nan=False, default=str).encode(
-        "ascii"
+    text = json.dumps(
+        _json_safe(document), separators=(",", ":"), allow_nan=False, default=str, sort_keys=sort_keys
     )
+    return text.encode("ascii")
+
+
+def without_depth(value: Any, depth: int) -> Any:
+    """Return a value whose arrays and objects within `depth` others are replaced by null."""
+    if not isinstance(value, dict | list):
+        return value
+    if depth == 0:
+        return None
+    if isinstance(value, dict):
+        return {name: without_depth(member, depth - 1) for name, member in value.items()}
+    return [without_depth(element, depth - 1) for element in value]
 
 
 def _decoded(value: bytes) -> str:

@@ -48,9 +48,11 @@ def headers_bytes(headers: Iterable[Header]) -> int:
     return sum(HEADER_BYTES + len(name.encode("utf-8", "replace")) + len(raw or b"") for name, raw in headers)
 
 
-def truncated(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> Truncated:
+def truncated(
+    key: bytes | None, value: bytes | None, headers: Sequence[Header], bytes_max: int = COPIED_BYTES_MAX
+) -> Truncated:
     """Return the record whole when a copy of it fits, else shortened."""
-    if record_bytes(key, value, headers) <= COPIED_BYTES_MAX:
+    if record_bytes(key, value, headers) <= bytes_max:
         return Truncated(key, value, list(headers))
     whole = value or b""
     marks = [(TRUNCATED, b"%d" % len(whole)), (SHA256, sha256(whole).hexdigest().encode())]

@@ -10,19 +10,23 @@ from typing import Any, Self
 import pytest
 
 from examples.simulators.network import Network, Switches
+from rebate_app.cli.sources_actions import Polled
+from rebate_app.settings import load_settings
 from rebate_app.sources.account import AccountRun, Call, Reply
 from rebate_app.sources.apis.api import load_api
 from rebate_app.sources.app import AppRun
-from rebate_app.sources.configuration import AccountConfiguration, AppConfiguration
-from rebate_app.sources.cursors import AccountDecision
+from rebate_app.sources.configuration import AccountConfiguration, AppConfiguration, SourcesConfiguration
+from rebate_app.sources.cursors import AccountDecision, CursorTopic
 from rebate_app.sources.facts import FactMaker
 from rebate_app.sources.fetcher import Fetcher, FetchTopics
 from rebate_app.sources.gauges import read_fetchers
 from rebate_app.sources.job import decode_cursor
-from rebate_app.sources.poll import until_idle
+from rebate_app.sources.poll import FetcherIdentity, poll_once, until_idle
 from rebate_app.sources.status import account_item
+from rebate_app.streams.failures.dead_letter import WorkerInfo
 from rebate_app.streams.kafka.connection import BrokerAwayError
 from rebate_app.wire.networks.adapter import load_adapter
+from rebate_app.wire.topics import Topics
 from tests.sources.runs import BEGIN, DAY, DESTINATION, SECRET, new_network
 
 TOPICS = FetchTopics("orders", "letters", "cursors")
@@ -160,6 +164,67 @@ class TestOrder:
         fetcher, _ = fetcher_of(network, sender)
         asyncio.run(until_idle(fetcher))
         assert [topic for topic, _, _ in sender.sent].count("letters") <= 1
+
+
+class TestBugs:
+    """Our own code fails: nobody else waits, and it is seen."""
+
+    def test_a_worker_goes_on_and_shows_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The window is tried again, less and less often; once the code is mended, it is read."""
+        sender, batch = ListSender(), FactMaker.batch
+        fetcher, _ = fetcher_of(new_network("jd", 50, 1), sender)
+        monkeypatch.setattr(FactMaker, "batch", lambda *_: {}["bug"])
+        asyncio.run(until_idle(fetcher))
+        (job,) = fetcher.run.jobs
+        assert (job.failures, job.watermark) == (5, None)
+        item = account_item(fetcher.run, "http://w", time.monotonic(), time.time())
+        error = item["jobs"][0]["last_error"]
+        assert (error["class"], error["code"]) == ("retry", "internal-error")
+        assert "KeyError at" in error["message"]
+        monkeypatch.setattr(FactMaker, "batch", batch)
+        job.failures = 0
+        asyncio.run(until_idle(fetcher))
+        assert job.watermark is not None
+        assert "KeyError at" in fetcher.bug
+
+    def test_one_before_any_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every job of the account shows it."""
+        fetcher, _ = fetcher_of(new_network("jd", 50, 1), ListSender())
+        monkeypatch.setattr(AccountRun, "next", lambda *_: {}["bug"])
+        asyncio.run(fetcher.step())
+        assert [job.last_error is not None for job in fetcher.run.jobs] == [True]
+
+    @pytest.mark.parametrize("place", ["batch", "is_idle"])
+    def test_a_poll_of_another_account_goes_on(self, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+        """It reads everything, and the exit code is that of a bug."""
+        network, sender = new_network("jd", 50, 1), ListSender()
+        app = AppConfiguration("app", "jd", "https://x", "key", SECRET, per_second=1_000)
+        accounts = {name: AccountConfiguration(name, "app", since=BEGIN) for name in ("a", "b")}
+        kind: Any = FactMaker if place == "batch" else AccountRun
+        method, first = getattr(kind, place), list[Any]()
+
+        def failing(self: Any, *arguments: Any) -> Any:
+            first.append(self)
+            return {}["bug"] if self is first[0] else method(self, *arguments)
+
+        monkeypatch.setattr(kind, place, failing)
+        fetchers = asyncio.run(
+            poll_once(
+                SourcesConfiguration({"app": app}, accounts),
+                list(accounts.values()),
+                CursorTopic("cursors"),
+                SimulatedGateway(network, BEGIN + DAY),
+                sender,
+                Topics.of(load_settings({})),
+                FetcherIdentity("rebate", 8, WorkerInfo()),
+            )
+        )
+        assert sorted(fetcher.bug != "" for fetcher in fetchers) == [False, True]
+        read = [fetcher.run.jobs[0].watermark for fetcher in fetchers if not fetcher.bug]
+        assert read[0] is not None
+        items = [account_item(fetcher.run, None, time.monotonic(), time.time()) for fetcher in fetchers]
+        assert Polled(items, False, {}, {"a": "x"}).exit_code == 70
+        assert Polled(items, False).exit_code == 0
 
 
 class TestDecisions:

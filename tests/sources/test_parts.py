@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import orjson
 import pytest
 
 from rebate_app.sources.apis.api import ApiProblem, ErrorClass, JobSpec, RowPage, load_api
@@ -12,7 +14,7 @@ from rebate_app.sources.app import AppRun
 from rebate_app.sources.budget import DayBudget, Pace
 from rebate_app.sources.configuration import AppConfiguration
 from rebate_app.sources.cursors import AccountDecision, CursorTopic, encode_decision
-from rebate_app.sources.facts import Destination, FactMaker, RowMemory
+from rebate_app.sources.facts import LETTER_BYTES_MAX, Destination, FactMaker, RowMemory
 from rebate_app.sources.job import JobCursor, JobRun, decode_cursor, encode_cursor
 from rebate_app.sources.network_clock import (
     NetworkClock,
@@ -39,6 +41,8 @@ from rebate_app.sources.window import WindowProgress, WindowRead
 from rebate_app.streams.failures.dead_letter import WorkerInfo
 from rebate_app.wire.moments import SECOND_US, parse_moment
 from rebate_app.wire.networks.adapter import load_adapter
+from rebate_app.wire.stages import RECORD_BYTES_MAX
+from rebate_app.wire.truncation import VALUE_KEPT_BYTES
 from tests.wire.samples import taobao_row
 
 NOON = parse_moment("2026-03-16T12:00:00+08:00") // SECOND_US
@@ -364,6 +368,14 @@ class TestJobs:
         assert (job.limit_seconds(3_600, NOON), job.limit_seconds(3_600, NOON + DAY_SECONDS)) == (600, 3_600)
 
 
+def nested(depth: int) -> Any:
+    """Return arrays within arrays."""
+    value: Any = 0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 class TestFacts:
     """Rows become facts once."""
 
@@ -395,6 +407,61 @@ class TestFacts:
         headers = dict(first.letters[0].headers)
         assert headers["rebate-error-topic"] == b"order_topic"
         assert len(headers["rebate-error-offset"]) == 18
+
+    @pytest.mark.parametrize(
+        "odd",
+        ["cut emoji \ud83d", 10**21, -(2**63) - 1, Decimal("1" * 5_000), Decimal("NaN"), [300], [900], [{}]],
+        ids=range(8),
+    )
+    def test_an_odd_value_costs_no_row(self, odd: Any) -> None:
+        """A fact where the member decides nothing, else a dead letter; neither twice."""
+        odd = nested(odd[0]) if odd in ([300], [900]) else odd
+        maker, now = self.maker(), (NOON + 10**7) * SECOND_US
+        good = maker.batch("orders-1", [taobao_row(item_title=odd), taobao_row(unknown_member=odd)], now, 1)
+        assert good.counts == {"read": 2, "new": 1, "changed": 1}
+        assert all(orjson.loads(value)["platform"] == "taobao" for _, value in good.records[1:])
+        maker.acknowledge(good)
+        assert maker.batch("orders-1", [taobao_row(unknown_member=odd)], now, 1).counts["repeated"] == 1
+        for name in ("pub_share_pre_fee", "trade_id", "modified_time"):
+            refused = maker.batch("orders-1", [taobao_row(**{name: odd})], now, 1)
+            if (name, odd) == ("trade_id", 10**21):  # as good an id as any
+                continue
+            assert refused.counts == {"read": 1, "refused": 1}
+            assert (refused.letters[0].value or b"").startswith(b"{")
+
+    def test_a_refused_row_beyond_a_record_is_cut(self) -> None:
+        """Its letter fits into a record, and says how long the row was."""
+        maker, now = self.maker(), (NOON + 10**7) * SECOND_US
+        row = taobao_row(pub_share_pre_fee="much", item_title="x" * 1_200_000)
+        (letter,) = maker.batch("orders-1", [row], now, 1).letters
+        headers = dict(letter.headers)
+        assert int(headers["rebate-error-truncated"] or b"0") > 1_200_000
+        assert len(letter.value or b"") == VALUE_KEPT_BYTES
+        long = maker.batch("orders-1", [taobao_row(trade_id="1" * 2_000_000)], now, 1).letters[0]
+        assert len(long.key or b"") + len(long.value or b"") < RECORD_BYTES_MAX
+        fitting = taobao_row(pub_share_pre_fee="much", item_title="x" * (LETTER_BYTES_MAX - 10_000))
+        assert "rebate-error-truncated" not in dict(maker.batch("o", [fitting], now, 1).letters[0].headers)
+
+    def test_a_fact_beyond_a_record_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The window goes on: a sender would refuse it with all its neighbours."""
+        monkeypatch.setattr("rebate_app.sources.facts.RECORD_BYTES_MAX", 100)
+        batch = self.maker().batch("orders-1", [taobao_row()], (NOON + 10**7) * SECOND_US, 1)
+        assert (batch.counts, batch.records) == ({"read": 1, "refused": 1}, [])
+        assert dict(batch.letters[0].headers)["rebate-error-reason"] == b"limit-fact"
+
+    def test_our_own_bug_costs_its_row_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A dead letter names the place; the row beside it is sent."""
+        maker, now, fact = self.maker(), (NOON + 10**7) * SECOND_US, FactMaker._fact
+
+        def failing(self: FactMaker, row: dict[str, Any], now_us: int) -> Any:
+            return {}["bug"] if row["item_title"] == "bad" else fact(self, row, now_us)
+
+        monkeypatch.setattr(FactMaker, "_fact", failing)
+        batch = maker.batch("orders-1", [taobao_row(item_title="bad"), taobao_row()], now, 1)
+        assert batch.counts == {"read": 2, "refused": 1, "new": 1}
+        headers = dict(batch.letters[0].headers)
+        assert headers["rebate-error-reason"] == b"internal-error"
+        assert b"KeyError at" in (headers["rebate-error-detail"] or b"")
 
     def test_memory_is_bounded(self) -> None:
         """Two generations; what is asked for rarely is forgotten, and sent again."""

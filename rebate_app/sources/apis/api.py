@@ -185,5 +185,8 @@ def beijing_text(seconds: int) -> str:
 
 
 def text_of(value: Any) -> str:
-    """Return a code or message as text, "" for none."""
-    return "" if value is None else str(value)
+    """Return a code or message as text, "" for none; what is nested too deep to be shown is none."""
+    try:
+        return "" if value is None else str(value)
+    except RecursionError:
+        return ""

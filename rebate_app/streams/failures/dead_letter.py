@@ -17,7 +17,7 @@ from rebate_app.domain.reasons import INTERNAL_ERROR, reason_of
 from rebate_app.wire import failure_headers as names
 from rebate_app.wire.failure_headers import Header, Place
 from rebate_app.wire.moments import format_moment
-from rebate_app.wire.truncation import truncated
+from rebate_app.wire.truncation import COPIED_BYTES_MAX, truncated
 
 from ..kafka.header_names import plain_headers
 from ..task.stage import Record, place_of
@@ -78,11 +78,17 @@ def too_large_to_wait(cause: Failure | None = None) -> Failure:
 
 
 def dead_letter(
-    record: Record, topic: str, failure: Failure, app: str, worker_info: WorkerInfo
+    record: Record,
+    topic: str,
+    failure: Failure,
+    app: str,
+    worker_info: WorkerInfo,
+    bytes_max: int = COPIED_BYTES_MAX,
 ) -> OutgoingRecord:
     """Return the dead letter of a record: same partition, key, value, timestamp and headers, and the reason.
 
-    A replay's dead letter keeps when and where the record failed first, and counts on from there.
+    A replay's dead letter keeps when and where the record failed first, and counts on from there. A record of
+    more than `bytes_max` is shortened.
     """
     carried = _carried(record)
     now = format_moment(worker_info.clock())
@@ -114,7 +120,7 @@ def dead_letter(
     if failure.release is not None:
         added.append((names.RELEASE, str(failure.release).encode()))
     kept = [header for header in record.headers if not header[0].startswith(names.ERROR_PREFIX)]
-    return _copy(record, topic, kept, added)
+    return _copy(record, topic, kept, added, bytes_max)
 
 
 def parked_copy(record: Record, topic: str, app: str) -> OutgoingRecord:
@@ -130,8 +136,14 @@ def is_replay(record: Record) -> bool:
     return any(name == names.REPLAY_OF for name, _ in record.headers)
 
 
-def _copy(record: Record, topic: str, kept: list[Header], added: list[Header]) -> OutgoingRecord:
-    copied = truncated(record.key, record.value, plain_headers(kept))
+def _copy(
+    record: Record,
+    topic: str,
+    kept: list[Header],
+    added: list[Header],
+    bytes_max: int = COPIED_BYTES_MAX,
+) -> OutgoingRecord:
+    copied = truncated(record.key, record.value, plain_headers(kept), bytes_max)
     headers = (*copied.headers, *added, *copied.marks)
     return OutgoingRecord(topic, copied.key, copied.value, record.timestamp, headers, record.partition)
 
