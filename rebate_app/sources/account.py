@@ -155,7 +155,8 @@ class AccountRun:
         if not self.rescans_enabled or job.watermark is None:
             return None
         minute = self.configuration.nightly_minute
-        begin_due(job.rescans, int(now), minute, settles=job.spec.settles_monthly)
+        if begin_due(job.rescans, int(now), minute, settles=job.spec.settles_monthly):
+            job.is_unsaved = True
         kind = next(runnable(job.rescans, int(now), minute), None)
         if kind is None:
             return None

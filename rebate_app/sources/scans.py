@@ -91,8 +91,13 @@ class RescanState(Struct):
     left: list[Interval] = field(default_factory=list)
 
 
-def begin_due(states: dict[str, RescanState], now: int, nightly_minute: int, *, settles: bool) -> None:
-    """Begin the re-scans that are due at a network time; what is left of a night joins the next one."""
+def begin_due(states: dict[str, RescanState], now: int, nightly_minute: int, *, settles: bool) -> bool:
+    """Begin the re-scans that are due at a network time; what is left of a night joins the next one.
+
+    Return whether a state is another one than before and has to be kept: the first of a kind only says from
+    when on the next one is counted, and without it none would ever be due after a restart.
+    """
+    before = {kind: state.at for kind, state in states.items()}
     _begin(states, RECENT, now, RECENT_EVERY_SECONDS, RECENT_SECONDS)
     _begin(states, DAY, now, DAY_EVERY_SECONDS, DAY_SPAN_SECONDS)
     night = night_of(now, nightly_minute)
@@ -102,6 +107,7 @@ def begin_due(states: dict[str, RescanState], now: int, nightly_minute: int, *, 
             state.at = night
             if kind == NIGHTLY or settles:
                 state.left += [each for each in intervals if each not in state.left]
+    return before != {kind: state.at for kind, state in states.items()}
 
 
 def _begin(states: dict[str, RescanState], kind: str, now: int, every: int, span: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Self
 import pytest
 
 from examples.simulators.network import Network, Switches
+from examples.simulators.world import Line, Version, World
 from rebate_app.cli.sources_actions import Polled
 from rebate_app.settings import load_settings
 from rebate_app.sources.account import AccountRun, Call, Reply
@@ -164,6 +165,53 @@ class TestOrder:
         fetcher, _ = fetcher_of(network, sender)
         asyncio.run(until_idle(fetcher))
         assert [topic for topic, _, _ in sender.sent].count("letters") <= 1
+
+
+class PollEvery:
+    """Polls one account again and again, each time with what the poll before has kept only."""
+
+    def __init__(self, network: Network, now: float) -> None:
+        self.sender, self.network, self.now = ListSender(), network, now
+
+    def poll(self) -> list[str]:
+        """Poll once; return which lines arrived."""
+        begin = len(self.sender.sent)
+        fetcher, _ = fetcher_of(self.network, self.sender)
+        fetcher._gateway = SimulatedGateway(self.network, self.now)
+        kept = {key: value for topic, key, value in self.sender.sent if topic == "cursors"}
+        if b"a/rows" in kept:
+            fetcher.restore({"rows": decode_cursor(kept[b"a/rows"])})
+        asyncio.run(until_idle(fetcher))
+        return [key.decode() for topic, key, _ in self.sender.sent[begin:] if topic == "orders"]
+
+
+class TestRescansAcrossPolls:
+    """Something else calls `poll --once` every five minutes, and nothing runs in between."""
+
+    def test_a_late_row_arrives_within_ten_minutes(self) -> None:
+        """It becomes visible 30 minutes after its time, when the watermark is far behind it."""
+        network, begin = new_network("jd", 50, 1, late=False), BEGIN + 2 * DAY
+        lines = list(network.world.lines.values())
+        late = Line("777", begin, [Version(begin, begin + 1_810, dict(lines[0].versions[0].fields))])
+        network.world = World([*lines, late])
+        polls = PollEvery(network, begin)
+        arrived = []
+        for minute in range(0, 50, 5):
+            polls.now = begin + minute * 60
+            arrived += [minute] if "jd:777" in polls.poll() else []
+        assert 30 < arrived[0] <= 40
+
+    def test_days_and_nights_come_too(self) -> None:
+        """Every six hours the last 26, each night six days; once each, however often it is polled."""
+        polls = PollEvery(new_network("jd", 50, 1), BEGIN + DAY + 3 * 3_600)
+        states = []
+        for _ in range(9):
+            polls.poll()
+            value = next(value for topic, _, value in reversed(polls.sender.sent) if topic == "cursors")
+            states.append({kind: state.at for kind, state in decode_cursor(value).rescans.items()})
+            polls.now += 3 * 3_600
+        assert len({state["day"] for state in states}) == 5
+        assert len({state["nightly"] for state in states}) == 2
 
 
 class TestBugs:

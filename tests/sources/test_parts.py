@@ -197,8 +197,9 @@ class TestScans:
     def test_when_re_scans_begin(self) -> None:
         """Every 540 s, every 6 h, each night; not at the very start, which reads everything anyway."""
         states: dict[str, RescanState] = {}
-        begin_due(states, NOON, 150, settles=True)
-        assert list(runnable(states, NOON, 150)) == []
+        assert begin_due(states, NOON, 150, settles=True)  # is kept: the next ones are counted from it
+        assert not begin_due(states, NOON + 539, 150, settles=True)
+        assert list(runnable(states, NOON + 539, 150)) == []
         begin_due(states, NOON + 540, 150, settles=True)
         assert states[RECENT].left == [(NOON + 540 - 3_000, NOON + 480)]
         later = NOON + 6 * 3_600
