@@ -99,6 +99,11 @@ def new_network(
     return network
 
 
+def bug(*_: Any) -> Any:
+    """Fail as our own code may: in place of a method."""
+    raise KeyError("bug")
+
+
 class KilledError(Exception):
     """The worker ends at once, between two of its steps."""
 

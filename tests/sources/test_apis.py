@@ -11,6 +11,7 @@ from rebate_app.sources.apis.api import (
     ApiProblem,
     ErrorClass,
     JobSpec,
+    OddRow,
     Query,
     RowPage,
     beijing_text,
@@ -23,6 +24,7 @@ from rebate_app.sources.apis.pdd import METHOD_OF_ALL
 from rebate_app.sources.apis.taobao import ORDERS, REFUNDS
 from rebate_app.sources.configuration import AccountConfiguration, AppConfiguration
 from rebate_app.sources.signing import signature
+from rebate_app.sources.window import WindowProgress, WindowRead
 from rebate_app.wire.moments import SECOND_US, parse_moment
 from rebate_app.wire.networks.canonical import ADAPTER as CANONICAL_ADAPTER
 
@@ -69,6 +71,42 @@ def jd(code: Any, **more: Any) -> dict[str, Any]:
 def pdd(code: int, text: str = "m") -> dict[str, Any]:
     """Return an error of PDD."""
     return {"error_response": {"error_code": code, "error_msg": text}}
+
+
+def rows_answer(network: str, rows: Any) -> dict[str, Any]:
+    """Return a good answer with rows."""
+    if network == "jd":
+        return jd(200, hasMore=False, data=rows)
+    if network == "pdd":
+        return {"order_list_get_response": {"order_list": rows, "total_count": 3}}
+    data = {"has_next": False, "page_no": 1, "results": {"publisher_order_dto": rows}}
+    return {"tbk_order_details_get_response": {"data": data}}
+
+
+class TestOddElements:
+    """An element of the list of rows that is no row costs itself, and no neighbour."""
+
+    @pytest.mark.parametrize("network", ["taobao", "jd", "pdd"])
+    @pytest.mark.parametrize("odd", [None, 1, "x", [], [{}], True])
+    def test_it_stands_beside_its_neighbours(self, network: str, odd: Any) -> None:
+        """And counts as a row, so that a page that states its total is whole."""
+        good = {"trade_id": "1", "tk_status": "12", "id": "1", "validCode": 16, "order_sn": "1"}
+        good |= {"order_status": 1}
+        page = answer(network, rows_answer(network, [good, odd, good]))
+        assert isinstance(page, RowPage)
+        assert page.rows == [good, {}, good]
+        assert isinstance(page.rows[1], OddRow)
+        assert page.rows[1].fault.value == odd
+        reading = WindowRead(load_api(network), (START, START + 60), "hot", backward=network == "pdd")
+        assert reading.take(page) is WindowProgress.COMPLETE
+        alone = answer(network, rows_answer(network, [odd]))
+        assert isinstance(alone, RowPage)
+
+    @pytest.mark.parametrize("network", ["taobao", "jd", "pdd"])
+    @pytest.mark.parametrize("rows", ["x", 1, True])
+    def test_a_list_that_is_none_is_an_error_as_a_whole(self, network: str, rows: Any) -> None:
+        """Nothing is known about its rows."""
+        assert problem(network, rows_answer(network, rows)).error is ErrorClass.RETRY
 
 
 class TestForms:

@@ -28,7 +28,7 @@ from rebate_app.streams.failures.dead_letter import WorkerInfo
 from rebate_app.streams.kafka.connection import BrokerAwayError
 from rebate_app.wire.networks.adapter import load_adapter
 from rebate_app.wire.topics import Topics
-from tests.sources.runs import BEGIN, DAY, DESTINATION, SECRET, new_network
+from tests.sources.runs import BEGIN, DAY, DESTINATION, SECRET, bug, new_network
 
 TOPICS = FetchTopics("orders", "letters", "cursors")
 
@@ -221,7 +221,7 @@ class TestBugs:
         """The window is tried again, less and less often; once the code is mended, it is read."""
         sender, batch = ListSender(), FactMaker.batch
         fetcher, _ = fetcher_of(new_network("jd", 50, 1), sender)
-        monkeypatch.setattr(FactMaker, "batch", lambda *_: {}["bug"])
+        monkeypatch.setattr(FactMaker, "batch", bug)
         asyncio.run(until_idle(fetcher))
         (job,) = fetcher.run.jobs
         assert (job.failures, job.watermark) == (5, None)
@@ -238,7 +238,7 @@ class TestBugs:
     def test_one_before_any_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Every job of the account shows it."""
         fetcher, _ = fetcher_of(new_network("jd", 50, 1), ListSender())
-        monkeypatch.setattr(AccountRun, "next", lambda *_: {}["bug"])
+        monkeypatch.setattr(AccountRun, "next", bug)
         asyncio.run(fetcher.step())
         assert [job.last_error is not None for job in fetcher.run.jobs] == [True]
 
@@ -253,7 +253,7 @@ class TestBugs:
 
         def failing(self: Any, *arguments: Any) -> Any:
             first.append(self)
-            return {}["bug"] if self is first[0] else method(self, *arguments)
+            return bug() if self is first[0] else method(self, *arguments)
 
         monkeypatch.setattr(kind, place, failing)
         fetchers = asyncio.run(

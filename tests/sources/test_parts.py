@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from rebate_app.sources.apis.api import ApiProblem, ErrorClass, JobSpec, RowPage, load_api
+from rebate_app.sources.apis.api import ApiProblem, ErrorClass, JobSpec, OddRow, RowPage, load_api
 from rebate_app.sources.app import AppRun
 from rebate_app.sources.budget import DayBudget, Pace
 from rebate_app.sources.configuration import AppConfiguration
@@ -41,8 +42,10 @@ from rebate_app.sources.window import WindowProgress, WindowRead
 from rebate_app.streams.failures.dead_letter import WorkerInfo
 from rebate_app.wire.moments import SECOND_US, parse_moment
 from rebate_app.wire.networks.adapter import load_adapter
+from rebate_app.wire.networks.pages import not_a_row
 from rebate_app.wire.stages import RECORD_BYTES_MAX
 from rebate_app.wire.truncation import VALUE_KEPT_BYTES
+from tests.sources.runs import bug
 from tests.wire.samples import taobao_row
 
 NOON = parse_moment("2026-03-16T12:00:00+08:00") // SECOND_US
@@ -443,6 +446,15 @@ class TestFacts:
         fitting = taobao_row(pub_share_pre_fee="much", item_title="x" * (LETTER_BYTES_MAX - 10_000))
         assert "rebate-error-truncated" not in dict(maker.batch("o", [fitting], now, 1).letters[0].headers)
 
+    @pytest.mark.parametrize("value", [None, 7, "\ud83d", [1], 10**21])
+    def test_what_is_no_row_is_a_dead_letter(self, value: Any) -> None:
+        """With the value itself and the reason; each of them once."""
+        rows = [OddRow(not_a_row(value)), taobao_row(), OddRow(not_a_row("other"))]
+        batch = self.maker().batch("orders-1", rows, (NOON + 10**7) * SECOND_US, 1)
+        assert batch.counts == {"read": 3, "refused": 2, "new": 1}
+        assert json.loads(batch.letters[0].value or b"") == value
+        assert dict(batch.letters[0].headers)["rebate-error-reason"] == b"undecodable"
+
     def test_a_fact_beyond_a_record_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The window goes on: a sender would refuse it with all its neighbours."""
         monkeypatch.setattr("rebate_app.sources.facts.RECORD_BYTES_MAX", 100)
@@ -455,7 +467,7 @@ class TestFacts:
         maker, now, fact = self.maker(), (NOON + 10**7) * SECOND_US, FactMaker._fact
 
         def failing(self: FactMaker, row: dict[str, Any], now_us: int) -> Any:
-            return {}["bug"] if row["item_title"] == "bad" else fact(self, row, now_us)
+            return bug() if row["item_title"] == "bad" else fact(self, row, now_us)
 
         monkeypatch.setattr(FactMaker, "_fact", failing)
         batch = maker.batch("orders-1", [taobao_row(item_title="bad"), taobao_row()], now, 1)

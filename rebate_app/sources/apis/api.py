@@ -19,6 +19,7 @@ from rebate_app.networks import NETWORKS
 from rebate_app.wire.json_values import parse_network
 from rebate_app.wire.moments import SECOND_US, format_moment
 from rebate_app.wire.networks.adapter import Adapter, PageEnd, Row
+from rebate_app.wire.networks.pages import NotARow
 
 if TYPE_CHECKING:
     from ..configuration import AccountConfiguration, AppConfiguration
@@ -89,6 +90,14 @@ class Query(Struct, frozen=True):
     by_settlement: bool = False
 
 
+class OddRow(dict[str, Any]):
+    """What stands in the place of a row and is no object, as a row without members that is refused."""
+
+    def __init__(self, fault: NotARow) -> None:
+        super().__init__()
+        self.fault = fault
+
+
 class RowPage(Struct, frozen=True):
     """The rows of one page; `more`: further pages follow; `total`: rows on all pages, None if not stated."""
 
@@ -154,15 +163,20 @@ def unknown(code: str, message: str) -> ApiProblem:
 
 
 def rows_of(adapter: Adapter, document: Document) -> tuple[list[Row], PageEnd] | ApiProblem:
-    """Return rows and end of a good answer, by the rules of imported answers."""
+    """Return rows and end of a good answer, by the rules of imported answers.
+
+    An element that is no row is one `OddRow`; everything else that is wrong is the whole answer's.
+    """
     rows: list[Row] = []
     page: PageEnd | None = None
     for item in adapter.answer_rows(document):
-        if isinstance(item, Fault):
+        if isinstance(item, NotARow):
+            rows.append(OddRow(item))
+        elif isinstance(item, Fault):
             return ApiProblem(
                 ErrorClass.RETRY, item.code, item.detail[:MESSAGE_CHARACTERS_MAX], is_known=False
             )
-        if isinstance(item, PageEnd):
+        elif isinstance(item, PageEnd):
             page = item
         else:
             rows.append(item)

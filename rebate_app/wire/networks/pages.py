@@ -61,9 +61,15 @@ def rows_in(value: list[Any] | Row) -> Iterator[Row | Fault]:
         yield row if isinstance(row, dict) else not_a_row(row)
 
 
-def not_a_row(value: Any) -> Fault:
+class NotARow(Fault, frozen=True):
+    """The refusal of a `value` that stands in the place of a row: its neighbours are rows all the same."""
+
+    value: Any = None
+
+
+def not_a_row(value: Any) -> NotARow:
     """Return the refusal of a value that stands in the place of a row."""
-    return Fault(UNDECODABLE, "", f"a row is a JSON object, and this is {quoted(value)}")
+    return NotARow(UNDECODABLE, "", f"a row is a JSON object, and this is {quoted(value)}", value)
 
 
 def has_rows(value: Any) -> TypeGuard[list[Any] | Row]:
