@@ -189,6 +189,7 @@ def _web_ports(
         allowed_hosts=parse_authorities(settings.allowed_hosts),
         webhooks=app.webhooks.state,
         sources=app.sources.items,
+        source_decision=app.sources.decision,
         payouts=app.payouts,
         credentials=app.credential_files.credentials(),
         peer_security=PeerSecurity(settings.cluster_ring, wall_clock_us, client_tls(settings.web_ca)),

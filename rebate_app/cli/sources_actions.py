@@ -31,7 +31,7 @@ from rebate_app.sources.configuration import (
     SourcesError,
     read_sources,
 )
-from rebate_app.sources.cursors import AccountDecision, CursorTopic, encode_decision
+from rebate_app.sources.cursors import AccountDecision, CursorTopic, asked_for, decided, encode_decision
 from rebate_app.sources.gateway import Gateway, HttpGateway
 from rebate_app.sources.poll import FetcherIdentity, poll_once
 from rebate_app.sources.scans import BACKFILL
@@ -281,7 +281,8 @@ def _is_behind(item: Item, hot_seconds: int) -> bool:
 async def decide(settings: Settings, account: str, by: str, *, paused: bool) -> None:
     """Pause or resume an account on all workers."""
     action = "sources.pause" if paused else "sources.resume"
-    await _write(settings, account, AccountDecision(paused, time.time_ns() // 1_000, by), action)
+    known = (await _decisions(settings)).decision(account)
+    await _write(settings, account, decided(known, time.time_ns() // 1_000, by, paused=paused), action)
 
 
 async def backfill(settings: Settings, account: str, start: int, end: int, by: str, report: Progress) -> Item:
@@ -289,15 +290,17 @@ async def backfill(settings: Settings, account: str, start: int, end: int, by: s
 
     CommandError if nobody takes the account within a while.
     """
-    topic = await _cursors(settings)
+    topic = await _decisions(settings)
     known = topic.decision(account)
-    if known is None or (known.backfill_from, known.backfill_to) != (start, end) or _is_read(topic, account):
-        paused = known is not None and known.paused
-        known = AccountDecision(paused, time.time_ns() // 1_000, by, start, end)
+    is_same = known is not None and (known.backfill_from, known.backfill_to) == (start, end)
+    if known is None or not is_same or _left(topic, account, known.request) == 0:
+        known = asked_for(known, time.time_ns() // 1_000, by, start, end)
         await _write(settings, account, known, "sources.backfill")
     waiting_since = time.monotonic()
-    while not _is_read(topic := await _cursors(settings), account):
-        left = _left(topic, account, known.at)
+    while (left := _left(topic := await _cursors(settings), account, known.request)) != 0:
+        newest = topic.decision(account)
+        if newest is not None and newest.request != known.request:
+            raise CommandError("Another backfill was asked for in place of this one.", EXIT_TRY_AGAIN)
         if left is None and time.monotonic() - waiting_since > TAKEN_SECONDS_MAX:
             detail = (
                 "No worker fetches it now: run `rebate sources poll --once`, which goes on with the backfill."
@@ -308,19 +311,19 @@ async def backfill(settings: Settings, account: str, start: int, end: int, by: s
     return {"account": account, "from": start * SECOND_US, "to": end * SECOND_US, "done": True}
 
 
+async def _decisions(settings: Settings) -> CursorTopic:
+    """Return the topic of cursors, made if there is none yet: a decision follows the one before it."""
+    await ensure_topics(settings, used=(Topics.of(settings).fetch_cursors,))
+    return await _cursors(settings)
+
+
 def _left(topic: CursorTopic, account: str, request: int) -> int | None:
     """Return how many seconds of a backfill are left of the slowest job, None if nobody has taken it."""
     states = [cursor.rescans.get(BACKFILL) for cursor in topic.cursors(account).values()]
-    taken = [state for state in states if state is not None and state.at >= request]
+    taken = [state for state in states if state is not None and state.at == request]
     if not taken or len(taken) < len(states):
         return None
     return max(sum(end - start for start, end in state.left) for state in taken)
-
-
-def _is_read(topic: CursorTopic, account: str) -> bool:
-    """Return whether the newest backfill of an account is read."""
-    decision = topic.decision(account)
-    return decision is not None and _left(topic, account, decision.at) == 0
 
 
 async def _write(settings: Settings, account: str, decision: AccountDecision, action: str) -> None:

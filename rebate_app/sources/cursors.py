@@ -21,9 +21,10 @@ SEPARATOR = "/"
 
 
 class AccountDecision(Struct, frozen=True):
-    """What an operator decided about an account: `at` in µs since 1970.
+    """What an operator decided about an account: `at` in µs since 1970, by a clock that may be wrong.
 
     `paused`: it makes no calls. `backfill_from`, `backfill_to`: an interval to read again, Unix seconds.
+    `backfill_id`: which request that is, 0 for the one that this decision itself makes.
     """
 
     paused: bool
@@ -31,6 +32,26 @@ class AccountDecision(Struct, frozen=True):
     by: str = ""
     backfill_from: int = 0
     backfill_to: int = 0
+    backfill_id: int = 0
+
+    @property
+    def request(self) -> int:
+        """Return which backfill is asked for: it is compared for equality only."""
+        return self.backfill_id or self.at
+
+
+def decided(known: AccountDecision | None, at: int, by: str, *, paused: bool) -> AccountDecision:
+    """Return a pause or resumption after what is `known`, whose backfill stays asked for."""
+    if known is None or known.backfill_to <= known.backfill_from:
+        return AccountDecision(paused, at, by)
+    return AccountDecision(paused, at, by, known.backfill_from, known.backfill_to, known.request)
+
+
+def asked_for(known: AccountDecision | None, at: int, by: str, start: int, end: int) -> AccountDecision:
+    """Return the request of a backfill after what is `known`, whose pause stays."""
+    if known is None:
+        return AccountDecision(False, at, by, start, end, at)
+    return AccountDecision(known.paused, at, by, start, end, max(at, known.request + 1))
 
 
 _encode_decision = Encoder().encode
@@ -43,10 +64,14 @@ def encode_decision(account: str, decision: AccountDecision) -> tuple[bytes, byt
 
 
 class CursorTopic(ControlTopic[str, JobCursor | AccountDecision]):
-    """Cursors by `account/job` and decisions by `account`. A watermark that goes back is not taken."""
+    """Cursors by `account/job` and decisions by `account`. A watermark that goes back is not taken.
+
+    Of two decisions the one that stands later in the topic holds, whatever the clocks said that made them.
+    """
 
     def __init__(self, topic: str, skip: Skip = ignore_skipped) -> None:
         super().__init__(topic, self._decoded, skip)
+        self._places: dict[str, int] = {}
 
     def cursors(self, account: str) -> Mapping[str, JobCursor]:
         """Return the cursors of an account by job."""
@@ -62,6 +87,10 @@ class CursorTopic(ControlTopic[str, JobCursor | AccountDecision]):
         entry = self.entries.get(account)
         return entry if isinstance(entry, AccountDecision) else None
 
+    def place(self, account: str) -> int:
+        """Return where the newest decision about an account stands in the topic: a later one is greater."""
+        return self._places.get(account, 0)
+
     def _decoded(
         self, key: bytes | None, value: bytes | None
     ) -> tuple[str, JobCursor | AccountDecision | None] | None:
@@ -74,7 +103,9 @@ class CursorTopic(ControlTopic[str, JobCursor | AccountDecision]):
         if value is None:
             return name, None
         if SEPARATOR not in name:
-            return name, decode_with(_decode_decision, value)
+            decision = decode_with(_decode_decision, value)
+            self._places[name] = self.position
+            return name, decision
         try:
             return name, self._not_before(name, decode_cursor(value))
         except ValueError as error:

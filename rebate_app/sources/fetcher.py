@@ -85,7 +85,7 @@ class Fetcher:
         self._may_write = may_write
         self._observe = observe
         self._saved_at = time.monotonic()
-        self._decided_at = 0
+        self._decided_place = 0
         self._calling: JobRun | None = None
         #: Where our own code failed last, "" for nowhere.
         self.bug = ""
@@ -97,22 +97,27 @@ class Fetcher:
             if cursor is not None:
                 job.restore(cursor)
 
-    def decide(self, decision: AccountDecision | None, *, resumes: bool) -> None:
-        """Take an operator's newest decision; `resumes`: it is newer than what stopped the account."""
-        if decision is None or decision.at <= self._decided_at:
+    def decide(self, decision: AccountDecision | None, place: int, *, resumes: bool) -> None:
+        """Take an operator's newest decision, which stands at a place of the topic.
+
+        `resumes`: it is newer than what stopped the account.
+        """
+        if decision is None or place <= self._decided_place:
             return
-        self._decided_at = decision.at
+        self._decided_place = place
         self.run.paused = decision.paused
         if resumes and not decision.paused:
             self.run.resume()
         if decision.backfill_to > decision.backfill_from:
-            self.backfill(decision.at, decision.backfill_from, decision.backfill_to)
+            self.backfill(decision.request, decision.backfill_from, decision.backfill_to)
 
     def backfill(self, request: int, start: int, end: int) -> None:
         """Read an interval again at low priority; a request that was taken before changes nothing."""
         for job in self.run.jobs:
             state = job.rescans.get(BACKFILL)
-            if state is None or state.at < request:
+            if state is None or state.at != request:
+                if job.scan is not None and job.scan.kind == BACKFILL:
+                    job.scan = None
                 job.rescans[BACKFILL] = RescanState(request, [(start, end)])
                 job.is_unsaved = True
 

@@ -98,7 +98,7 @@ async def poll_once(
             cursor_of_job = cursors.cursors(account.id).get(job.spec.name)
             if cursor_of_job is not None:
                 job.restore(cursor_of_job)
-        fetcher.decide(cursors.decision(account.id), resumes=False)
+        fetcher.decide(cursors.decision(account.id), cursors.place(account.id), resumes=False)
         fetchers.append(fetcher)
     await asyncio.gather(*(_until_idle_or_bug(fetcher) for fetcher in fetchers))
     return fetchers

@@ -84,7 +84,8 @@ class Scan(Struct):
 class RescanState(Struct):
     """The re-scans of one kind of a job: when the last one began, and what is left of it.
 
-    `at`: in Unix seconds of the network; of the nightly kinds the number of their night instead.
+    `at`: in Unix seconds of the network; of the nightly kinds the number of their night instead, of a
+    backfill which request it is.
     """
 
     at: int = 0

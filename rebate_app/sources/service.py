@@ -31,7 +31,7 @@ from .account import Call
 from .apis.api import load_api
 from .app import AppRun
 from .configuration import AccountConfiguration, AppConfiguration, SourcesConfiguration, read_sources
-from .cursors import CursorTopic
+from .cursors import AccountDecision, CursorTopic
 from .fetcher import Fetcher
 from .gateway import HttpGateway
 from .gauges import read_fetchers
@@ -139,7 +139,7 @@ class SourceService:
 
     def _decide(self) -> None:
         for name, running in self._running.items():
-            running.fetcher.decide(self._cursors.decision(name), resumes=True)
+            running.fetcher.decide(self._cursors.decision(name), self._cursors.place(name), resumes=True)
 
     def _owns(self, account: str) -> bool:
         """Return whether this worker owns the account's partition, and its lease holds."""
@@ -193,7 +193,7 @@ class SourceService:
                 observe=partial(self._count_call, app.id),
             )
             fetcher.restore(dict(cursors.cursors(name)))
-            fetcher.decide(cursors.decision(name), resumes=False)
+            fetcher.decide(cursors.decision(name), cursors.place(name), resumes=False)
             task = asyncio.create_task(self._work(name, fetcher))
             self._running[name] = _Running(pair, fetcher, task)
             log.info("source %s is fetched by this worker", name)
@@ -250,6 +250,10 @@ class SourceService:
             )
 
     # -- what is seen
+
+    def decision(self, account: str) -> AccountDecision | None:
+        """Return the newest decision about an account."""
+        return self._cursors.decision(account)
 
     def _count_call(self, app: str, call: Call, outcome: str) -> None:
         self._tasks.metrics.add(SOURCE_CALLS, (app, call.job.spec.method, outcome))

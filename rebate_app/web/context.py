@@ -18,6 +18,7 @@ from rebate_app.http_urls import Authority
 from rebate_app.metrics.minute_samples import MinuteSamples
 from rebate_app.metrics.registry import MetricsRegistry
 from rebate_app.secret_ring import SecretRing
+from rebate_app.sources.cursors import AccountDecision
 from rebate_app.webhooks.state import WebhookState
 from rebate_app.wire.audit_trail import Requester
 from rebate_app.wire.rules.published import PublishedVersion
@@ -79,6 +80,7 @@ class WebPorts(Struct, frozen=True):
     allowed_hosts: tuple[Authority, ...] = ()
     webhooks: Callable[[], WebhookState] = WebhookState
     sources: Callable[[set[str] | None], list[dict[str, Any]]] = lambda _seen: []
+    source_decision: Callable[[str], AccountDecision | None] = lambda _account: None
     published: Mapping[str, PublishedVersion] = {}
     credentials: Credentials = Credentials()
     peer_security: PeerSecurity | None = None
@@ -111,6 +113,7 @@ class RequestContext:
         self.dry_run = api.dry_run
         self.webhooks = api.webhooks
         self.sources = api.sources
+        self.source_decision = api.source_decision
         self.peers = peers
         self.authenticator = Authenticator(api.credentials, self.own_url, api.clock, api.metrics)
         self.cors_origins = api.cors_origins

@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from examples.simulators.network import Network, Switches
 from examples.simulators.server import fast_clock, new_network, serving
 from rebate_app.sources.account import Reply
+from rebate_app.sources.cursors import AccountDecision, encode_decision
 from rebate_app.sources.gateway import HttpGateway
+from rebate_app.web.resources.sources import post_resume
 from tests.cli.cases import run
 from tests.sources.test_on_kafka import write_sources
 
@@ -87,6 +91,39 @@ class TestCheck:
         times = ("--from", "2026-01-02T00:00:00+08:00", "--to", "2026-01-01T00:00:00+08:00")
         assert run("sources", "backfill", "--account", "jd-1", *times).code == 2
         assert run("sources", "backfill", "--account", "jd-1", "--from", "2026-01-02", "--to", "x").code == 2
+
+
+class TestDecisionsOverHttp:
+    """`POST /v1/sources/{account}/pause` and `/resume`."""
+
+    def test_a_backfill_stays_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The decision follows the one before it."""
+        written: list[tuple[bytes, bytes]] = []
+
+        async def write(_topic: str, records: list[tuple[bytes, bytes]]) -> None:
+            written.extend(records)
+
+        async def members(*_: Any) -> dict[str, Any]:
+            return {}
+
+        monkeypatch.setattr("rebate_app.web.resources.sources.members_of", members)
+        known = AccountDecision(True, 5, "x", 10, 20, 4)
+        context: Any = SimpleNamespace(
+            sources=lambda _seen: [{"account": "jd-1"}],
+            source_decision={"jd-1": known}.get,
+            clock=lambda: 9,
+            topics=SimpleNamespace(fetch_cursors="cursors"),
+        )
+        caller = SimpleNamespace(actor="mei")
+        request: Any = SimpleNamespace(
+            params={"account": "jd-1"}, trail=SimpleNamespace(write=write), caller=caller
+        )
+
+        async def resume() -> None:
+            await post_resume(context, request)
+
+        asyncio.run(resume())
+        assert written == [encode_decision("jd-1", AccountDecision(False, 9, "mei", 10, 20, 4))]
 
 
 class _Odd(BaseHTTPRequestHandler):

@@ -17,12 +17,13 @@ from rebate_app.sources.account import AccountRun, Call, Reply
 from rebate_app.sources.apis.api import load_api
 from rebate_app.sources.app import AppRun
 from rebate_app.sources.configuration import AccountConfiguration, AppConfiguration, SourcesConfiguration
-from rebate_app.sources.cursors import AccountDecision, CursorTopic
+from rebate_app.sources.cursors import AccountDecision, CursorTopic, asked_for, decided
 from rebate_app.sources.facts import FactMaker
 from rebate_app.sources.fetcher import Fetcher, FetchTopics
 from rebate_app.sources.gauges import read_fetchers
 from rebate_app.sources.job import decode_cursor
 from rebate_app.sources.poll import FetcherIdentity, poll_once, until_idle
+from rebate_app.sources.scans import BACKFILL, RescanState, Scan
 from rebate_app.sources.status import account_item
 from rebate_app.streams.failures.dead_letter import WorkerInfo
 from rebate_app.streams.kafka.connection import BrokerAwayError
@@ -279,24 +280,52 @@ class TestDecisions:
     """What operators decide."""
 
     def test_pause_and_resume(self) -> None:
-        """The newest decision holds; an older one is not taken again."""
+        """The one that stands last in the topic holds, whatever the clocks of those who made them say."""
         fetcher, _ = fetcher_of(new_network("jd", 50, 1), ListSender())
-        fetcher.decide(AccountDecision(paused=True, at=5), resumes=True)
+        fetcher.decide(AccountDecision(paused=True, at=600), 5, resumes=True)
         assert fetcher.run.paused
-        fetcher.decide(AccountDecision(paused=False, at=4), resumes=True)
+        fetcher.decide(AccountDecision(paused=False, at=700), 4, resumes=True)
         assert fetcher.run.paused
         asyncio.run(until_idle(fetcher))
         assert fetcher.run.app.budget.calls == 0
-        fetcher.decide(AccountDecision(paused=False, at=6), resumes=True)
+        fetcher.decide(AccountDecision(paused=False, at=6), 6, resumes=True)
         assert not fetcher.run.paused
-        fetcher.decide(None, resumes=True)
+        fetcher.decide(None, 0, resumes=True)
+
+    def test_a_backfill_after_one_of_a_clock_that_was_ahead(self) -> None:
+        """It is another request, so it is read; the one before it is dropped where it stands."""
+        fetcher, _ = fetcher_of(new_network("jd", 50, 1), ListSender())
+        first = asked_for(None, 600, "x", BEGIN, BEGIN + 7_200)
+        fetcher.decide(first, 1, resumes=False)
+        job = fetcher.run.jobs[0]
+        job.scan = Scan(BACKFILL, job.rescans[BACKFILL].left)
+        second = asked_for(first, 5, "x", BEGIN + 7_200, BEGIN + 10_800)
+        fetcher.decide(second, 2, resumes=False)
+        assert job.rescans[BACKFILL] == RescanState(second.request, [(BEGIN + 7_200, BEGIN + 10_800)])
+        assert job.scan is None
+        asyncio.run(until_idle(fetcher))
+        assert job.rescans[BACKFILL].left == []
+        resumed = decided(second, 3, "x", paused=False)
+        fetcher.decide(resumed, 3, resumes=False)
+        assert job.rescans[BACKFILL].left == []  # the same request: it is not read again
+
+    def test_a_resumption_keeps_a_backfill_that_nobody_took(self) -> None:
+        """The topic keeps one decision of an account."""
+        asked = asked_for(AccountDecision(paused=True, at=9), 7, "x", BEGIN, BEGIN + 7_200)
+        assert (asked.paused, asked.request) == (True, 10)
+        resumed = decided(decided(asked, 8, "y", paused=True), 9, "z", paused=False)
+        assert resumed == AccountDecision(False, 9, "z", BEGIN, BEGIN + 7_200, 10)
+        assert decided(AccountDecision(True, 5), 6, "z", paused=False) == AccountDecision(False, 6, "z")
+        fetcher, _ = fetcher_of(new_network("jd", 50, 1), ListSender())
+        fetcher.decide(resumed, 4, resumes=False)
+        assert fetcher.run.jobs[0].rescans[BACKFILL].left == [(BEGIN, BEGIN + 7_200)]
 
     def test_a_backfill_is_taken_once(self) -> None:
         """And read at low priority."""
         network, sender = new_network("jd", 50, 1), ListSender()
         fetcher, _ = fetcher_of(network, sender)
         decision = AccountDecision(paused=False, at=7, backfill_from=BEGIN, backfill_to=BEGIN + 7_200)
-        fetcher.decide(decision, resumes=False)
+        fetcher.decide(decision, 1, resumes=False)
         asyncio.run(until_idle(fetcher))
         (job,) = fetcher.run.jobs
         assert (job.rescans["backfill"].at, job.rescans["backfill"].left) == (7, [])
@@ -321,7 +350,7 @@ class TestDecisions:
         assert samples["rebate_source_budget_left", "app"] == 200_000 - 2
         assert samples["rebate_source_watermark_age_seconds", "a", "rows"] > DAY - 100
         network.secret = SECRET
-        fetcher.decide(AccountDecision(paused=False, at=9), resumes=True)
+        fetcher.decide(AccountDecision(paused=False, at=9), 1, resumes=True)
         asyncio.run(until_idle(fetcher))
         assert account_item(fetcher.run, None, time.monotonic(), time.time())["state"] == "running"
 

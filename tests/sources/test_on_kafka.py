@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -172,11 +173,17 @@ class TestDecisions:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """A paused account makes no call; a backfill is read once, at the next poll."""
+        """A paused account makes no call; a backfill is read once, at the next poll.
+
+        Pause and first backfill come from a machine whose clock is ten minutes ahead.
+        """
         network, url = networks["jd"]
         monkeypatch.setenv("REBATE_SOURCES", str(write_sources(tmp_path, {"jd": url})))
         monkeypatch.setenv("REBATE_URL", f"http://127.0.0.1:{free_port()}")
-        assert run("sources", "pause", "jd-1", "--json").json == {"account": "jd-1", "paused": True}
+        with monkeypatch.context() as ahead:
+            clock = SimpleNamespace(time_ns=lambda: time.time_ns() + 600 * 10**9, monotonic=time.monotonic)
+            ahead.setattr("rebate_app.cli.sources_actions.time", clock)
+            assert run("sources", "pause", "jd-1", "--json").json == {"account": "jd-1", "paused": True}
         polled = run("sources", "poll", "--once", "--json")
         assert (polled.code, polled.json["items"][0]["state"], network.calls) == (0, "paused", [])
         assert run("sources", "status", "--json").json["items"][0]["state"] == "paused"
@@ -188,6 +195,7 @@ class TestDecisions:
         times = ("--from", f"{day}T00:00:00+08:00", "--to", f"{day}T12:00:00+08:00")
         waiting = run("sources", "backfill", "--account", "jd-1", *times)
         assert (waiting.code, "poll --once" in waiting.stderr) == (75, True)
+        assert run("sources", "resume", "jd-1").code == 0  # the backfill stays asked for
         calls = len(network.calls)
         assert run("sources", "poll", "--once").code == 0
         assert len(network.calls) - calls >= 12

@@ -331,9 +331,24 @@ class TestCursors:
         with pytest.raises(ValueError, match=r"cursor|JSON|moment|time|unexpected"):
             decode_cursor(value)
 
-    def record(self, key: bytes | None, value: bytes | None) -> Any:
+    def record(self, key: bytes | None, value: bytes | None, offset: int = 0) -> Any:
         """Return a record as a consumer does."""
-        return type("Record", (), {"key": key, "value": value, "topic": "t", "partition": 0, "offset": 0})()
+        members = {"key": key, "value": value, "topic": "t", "partition": 0, "offset": offset}
+        return type("Record", (), members)()
+
+    def test_the_later_decision_of_the_topic_holds(self) -> None:
+        """By its place; one that cannot be read has none."""
+        topic = CursorTopic("t")
+        assert topic.place("mm") == 0
+        topic.take(self.record(*encode_decision("mm", AccountDecision(paused=True, at=600)), offset=7))
+        first = topic.place("mm")
+        topic.take(self.record(*encode_decision("mm", AccountDecision(paused=False, at=5)), offset=9))
+        topic.take(self.record(b"mm", b"{", offset=11))
+        assert (topic.decision("mm"), topic.place("mm") > first) == (
+            AccountDecision(paused=False, at=5),
+            True,
+        )
+        assert topic.place("mm") == 10
 
     def test_the_topic(self) -> None:
         """A watermark does not go back, whoever writes; what cannot be read is passed over."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from rebate_app.sources.cursors import AccountDecision, encode_decision
+from rebate_app.sources.cursors import decided, encode_decision
 from rebate_app.wire.moments import format_moment
 
 from ..context import Handler, HttpRequest, HttpResponse, RequestContext, json_response
@@ -61,7 +61,8 @@ def _setter(*, paused: bool) -> Handler:
         await members_of(request)
         if request.trail is None:
             raise TypeError("the route is recorded")
-        decision = AccountDecision(paused, context.clock(), request.caller.actor)
+        known = context.source_decision(account)
+        decision = decided(known, context.clock(), request.caller.actor, paused=paused)
         try:
             await request.trail.write(context.topics.fetch_cursors, [encode_decision(account, decision)])
         except BrokerAwayError as error:
