@@ -81,7 +81,7 @@ def sent_an_order(orders_a_day: int, remembered: int = ROWS_REMEMBERED) -> dict[
     """Return facts an order that are sent on the last day, by kind of reading."""
     rows = history(orders_a_day)
     moments = [row.at for row in rows]
-    memory, sent = RowMemory(remembered), Counter[str]()
+    memory, sent = RowMemory[tuple[str, str], bytes](remembered), Counter[str]()
     for now, kind, begin, end in sorted(scans()):
         new: dict[tuple[str, str], bytes] = {}
         for row in rows[bisect_left(moments, begin) : bisect_right(moments, end)]:

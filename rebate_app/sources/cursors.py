@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 from msgspec.json import Decoder, Encoder
+from msgspec.structs import replace
 
 from rebate_app.streams.kafka.control_topic import ControlTopic
 from rebate_app.wire.unreadable import Skip, UnreadableValueError, decode_with, ignore_skipped
@@ -118,11 +119,4 @@ class CursorTopic(ControlTopic[str, JobCursor | AccountDecision]):
             return cursor
         if cursor.watermark is not None and cursor.watermark >= known.watermark:
             return cursor
-        return JobCursor(
-            known.watermark,
-            cursor.at,
-            cursor.day,
-            cursor.calls_today,
-            cursor.rescan_calls_today,
-            cursor.rescans,
-        )
+        return replace(cursor, watermark=known.watermark)

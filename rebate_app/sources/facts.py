@@ -1,15 +1,16 @@
 """Rows that were fetched become facts, by the adapters of imports; repeats are dropped by content.
 
 A refused row is a dead letter of `order_topic` with the reason and the raw row, once per content and night.
-Nothing is remembered before its facts are acknowledged, so what could not be sent is sent again.
+Jobs of an account show the same rows: what one of them has sent is a repeat for all. Nothing is remembered
+before its facts are acknowledged, so what could not be sent is sent again.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import orjson
 from msgspec import Struct, field
@@ -42,35 +43,42 @@ LEVELS_KEPT = 200
 
 log = logging.getLogger(__name__)
 
-Key = tuple[str, str]
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+#: The content of a row as each job read it last, by job.
+Contents = tuple[tuple[str, bytes], ...]
 
 
-class RowMemory:
-    """The last content that was sent of each row of each job, in two generations of bounded size."""
+class RowMemory(Generic[K, V]):
+    """What is known of each row, in two generations of bounded size."""
 
     def __init__(self, size: int = ROWS_REMEMBERED) -> None:
         self._size = size
-        self._young: dict[Key, bytes] = {}
-        self._old: dict[Key, bytes] = {}
+        self._young: dict[K, V] = {}
+        self._old: dict[K, V] = {}
 
-    def get(self, key: Key) -> bytes | None:
-        """Return the content of a row as it was sent last, None for one that is not remembered."""
+    def get(self, key: K) -> V | None:
+        """Return what is known of a row, None for one that is not remembered."""
         return self._young.get(key) or self._old.get(key)
 
-    def put(self, key: Key, digest: bytes) -> None:
+    def put(self, key: K, known: V) -> None:
         """Remember a row."""
         if len(self._young) >= self._size:
             self._old, self._young = self._young, {}
-        self._young[key] = digest
+        self._young[key] = known
 
 
 class FactBatch(Struct):
-    """What a window's rows become: facts as (key, value), dead letters, counts by outcome."""
+    """What a window's rows become: facts as (key, value), dead letters, counts by outcome.
+
+    `sent`: contents by row. `refused`: digests of the letters.
+    """
 
     records: list[tuple[bytes, bytes]] = field(default_factory=list)
     letters: list[OutgoingRecord] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    sent: dict[Key, bytes] = field(default_factory=dict)
+    sent: dict[str, Contents] = field(default_factory=dict)
+    refused: dict[bytes, bool] = field(default_factory=dict)
 
     def count(self, outcome: str) -> None:
         """Count a row."""
@@ -95,8 +103,8 @@ class FactMaker:
         self._adapter = adapter
         self._api = api
         self._destination = destination
-        self._memory = RowMemory()
-        self._refused = RowMemory()
+        self._memory = RowMemory[str, Contents]()
+        self._refused = RowMemory[bytes, bool]()
 
     def batch(self, job: str, rows: list[Row], now_us: int, night: int) -> FactBatch:
         """Return what is new in rows; `now_us` is the network's time in microseconds UTC."""
@@ -106,26 +114,31 @@ class FactMaker:
             row_id, modified = self._api.version_of(row)
             content = content_of(row.fault.value if isinstance(row, OddRow) else row)
             digest = blake2b(content, digest_size=DIGEST_BYTES).digest()
-            key = (job, row_id)
-            known = batch.sent.get(key) or self._memory.get(key)
-            if known == digest:
+            known = dict(batch.sent.get(row_id) or self._memory.get(row_id) or ())
+            if digest not in known.values():
+                record = self._record(row, now_us)
+                if isinstance(record, Failure):
+                    batch.count("refused")
+                    self._refuse(batch, row_id or modified, content, record, night, now_us)
+                    continue
+                batch.count("changed" if known else "new")
+                batch.records.append(record)
+            else:
                 batch.count("repeated")
-                continue
-            record = self._record(row, now_us)
-            if isinstance(record, Failure):
-                batch.count("refused")
-                self._refuse(batch, job, row_id or modified, content, record, night, now_us)
-                continue
-            batch.count("new" if known is None else "changed")
-            batch.records.append(record)
-            batch.sent[key] = digest
+            if known.get(job) != digest:
+                batch.sent[row_id] = _read_by(known, job, digest)
         return batch
 
     def acknowledge(self, batch: FactBatch) -> None:
         """Remember what was sent."""
-        for key, digest in batch.sent.items():
-            memory = self._refused if key[0].startswith(REFUSED) else self._memory
-            memory.put(key, digest)
+        for row_id, contents in batch.sent.items():
+            self._memory.put(row_id, contents)
+        self.remember_refused(batch.refused)
+
+    def remember_refused(self, digests: Iterable[bytes]) -> None:
+        """Take dead letters as written: those of this process, or those that a cursor remembers."""
+        for digest in digests:
+            self._refused.put(digest, True)
 
     def _record(self, row: Row, now_us: int) -> tuple[bytes, bytes] | Failure:
         """Return the fact of a row, or why it is refused; our own bug costs this row and no other."""
@@ -154,19 +167,17 @@ class FactMaker:
     def _refuse(
         self,
         batch: FactBatch,
-        job: str,
         row_id: str,
         content: bytes,
         failure: Failure,
         night: int,
         now_us: int,
     ) -> None:
-        """Add the dead letter of a row, once per content and night."""
+        """Add the dead letter of a row, once per content and night, whichever jobs read it."""
         digest = blake2b(content + str(night).encode(), digest_size=DIGEST_BYTES).digest()
-        key = (REFUSED + job, row_id)
-        if (batch.sent.get(key) or self._refused.get(key)) == digest:
+        if digest in batch.refused or self._refused.get(digest):
             return
-        batch.sent[key] = digest
+        batch.refused[digest] = True
         where = self._destination
         line = f"{self._network}:{row_id}".encode("utf-8", "replace")
         offset = OFFSET_BASE + int.from_bytes(digest[:8], "big") % OFFSET_RANGE
@@ -197,8 +208,14 @@ def content_of(row: Any) -> bytes:
             return encode_any(without_depth(row, LEVELS_KEPT), sort_keys=True)
 
 
-#: Before the job's name in the keys of refused rows.
-REFUSED = "refused/"
+def _read_by(known: dict[str, bytes], job: str, digest: bytes) -> Contents:
+    """Return the contents of a row after a job read one.
+
+    What it read before is no longer current, so another job that shows it again is no repeat.
+    """
+    before = known.get(job)
+    others = ((each, content) for each, content in known.items() if each != job and content != before)
+    return (*others, (job, digest))
 
 
 class RefusedRow(Struct):

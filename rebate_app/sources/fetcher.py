@@ -96,6 +96,7 @@ class Fetcher:
             cursor = cursors.get(job.spec.name)
             if cursor is not None:
                 job.restore(cursor)
+                self._maker.remember_refused(job.refused.digests)
 
     def decide(self, decision: AccountDecision | None, place: int, *, resumes: bool) -> None:
         """Take an operator's newest decision, which stands at a place of the topic.
@@ -175,6 +176,7 @@ class Fetcher:
         try:
             await self._send_batch(batch)
             self._maker.acknowledge(batch)
+            fetched.job.refused.add(night, batch.refused)
             self.run.commit(fetched, batch.counts)
             await self._save_jobs([fetched.job])
         except BrokerAwayError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from .network_clock import date_text, day_of_text, shanghai_day
 from .scans import Interval, RescanState, Scan
 from .window import WindowRead
 
+REFUSED_KEPT = 200
 ROW_OUTCOMES = ("read", "new", "changed", "repeated", "refused")
 
 
@@ -25,6 +27,23 @@ class Stop(Struct, frozen=True):
     message: str
     since: int
     error: str = "stop"
+
+
+class RefusedRows(Struct):
+    """Digests of the dead letters of the newest night, so that a restart does not write them again.
+
+    The newest `REFUSED_KEPT` are kept: a cursor is small.
+    """
+
+    night: int = 0
+    digests: list[bytes] = field(default_factory=list)
+
+    def add(self, night: int, digests: Iterable[bytes]) -> None:
+        """Remember letters of a night."""
+        if night > self.night:
+            self.night, self.digests = night, []
+        if night == self.night:
+            self.digests = [*self.digests, *digests][-REFUSED_KEPT:]
 
 
 class JobCursor(Struct, frozen=True):
@@ -39,6 +58,7 @@ class JobCursor(Struct, frozen=True):
     calls_today: int
     rescan_calls_today: int = 0
     rescans: Mapping[str, RescanState] = {}
+    refused: RefusedRows = field(default_factory=RefusedRows)
 
 
 class JobRun(Struct, kw_only=True):
@@ -69,6 +89,7 @@ class JobRun(Struct, kw_only=True):
     rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ROW_OUTCOMES, 0))
     last_call: float = float("-inf")  # mono
     is_unsaved: bool = False
+    refused: RefusedRows = field(default_factory=RefusedRows)
 
     def restore(self, cursor: JobCursor) -> None:
         """Go on from what was kept."""
@@ -78,11 +99,14 @@ class JobRun(Struct, kw_only=True):
         self.rescans = {
             kind: RescanState(state.at, list(state.left)) for kind, state in cursor.rescans.items()
         }
+        self.refused = RefusedRows(cursor.refused.night, list(cursor.refused.digests))
 
     def cursor(self, now: int) -> JobCursor:
         """Return what is to be kept now."""
         rescans = {kind: RescanState(state.at, list(state.left)) for kind, state in self.rescans.items()}
-        return JobCursor(self.watermark, now, self.day, self.calls_today, self.rescan_calls_today, rescans)
+        refused = RefusedRows(self.refused.night, list(self.refused.digests))
+        counts = (self.day, self.calls_today, self.rescan_calls_today)
+        return JobCursor(self.watermark, now, *counts, rescans, refused)
 
     def count_call(self, now: float, *, rescan: bool) -> None:
         """Count a call on its Shanghai day."""
@@ -102,7 +126,7 @@ class JobRun(Struct, kw_only=True):
 
 def encode_cursor(account: str, job: str, cursor: JobCursor) -> tuple[bytes, bytes]:
     """Return the record of a cursor."""
-    value = {
+    value: dict[str, Any] = {
         "watermark": None if cursor.watermark is None else format_moment(cursor.watermark * SECOND_US),
         "at": format_moment(cursor.at * SECOND_US),
         "calls_today": cursor.calls_today,
@@ -110,6 +134,9 @@ def encode_cursor(account: str, job: str, cursor: JobCursor) -> tuple[bytes, byt
         "rescan_calls_today": cursor.rescan_calls_today,
         "rescans": {kind: {"at": each.at, "left": each.left} for kind, each in cursor.rescans.items()},
     }
+    if cursor.refused.digests:
+        digests = [b64encode(digest).decode() for digest in cursor.refused.digests]
+        value["refused"] = {"night": cursor.refused.night, "digests": digests}
     return f"{account}/{job}".encode(), orjson.dumps(value)
 
 
@@ -125,9 +152,15 @@ def decode_cursor(value: bytes) -> JobCursor:
             int(members["calls_today"]),
             int(members.get("rescan_calls_today", 0)),
             {kind: _rescan(each) for kind, each in members.get("rescans", {}).items()},
+            _refused(members.get("refused", {})),
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"no cursor: {error}") from None
+
+
+def _refused(members: dict[str, Any]) -> RefusedRows:
+    digests = [b64decode(text) for text in members.get("digests", ())]
+    return RefusedRows(int(members.get("night", 0)), digests[-REFUSED_KEPT:])
 
 
 def _rescan(members: dict[str, Any]) -> RescanState:

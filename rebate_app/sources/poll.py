@@ -94,10 +94,7 @@ async def poll_once(
     fetchers = []
     for account in accounts:
         fetcher = make_fetcher(account, apps[account.app], gateway, sender, topics, identity)
-        for job in fetcher.run.jobs:
-            cursor_of_job = cursors.cursors(account.id).get(job.spec.name)
-            if cursor_of_job is not None:
-                job.restore(cursor_of_job)
+        fetcher.restore(dict(cursors.cursors(account.id)))
         fetcher.decide(cursors.decision(account.id), cursors.place(account.id), resumes=False)
         fetchers.append(fetcher)
     await asyncio.gather(*(_until_idle_or_bug(fetcher) for fetcher in fetchers))

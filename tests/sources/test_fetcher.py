@@ -202,6 +202,18 @@ class TestRescansAcrossPolls:
             arrived += [minute] if "jd:777" in polls.poll() else []
         assert 30 < arrived[0] <= 40
 
+    def test_a_refused_row_is_one_dead_letter(self) -> None:
+        """Polls that read it again know it by its cursor."""
+        network = new_network("jd", 50, 1, late=False)
+        fields = dict(next(iter(network.world.lines.values())).versions[0].fields) | {"amount": 10**13}
+        bad = Line("778", BEGIN + DAY - 70, [Version(BEGIN + DAY - 70, BEGIN, fields)])
+        network.world = World([*network.world.lines.values(), bad])
+        polls = PollEvery(network, BEGIN + DAY)
+        for _ in range(3):
+            polls.poll()
+            polls.now += 10
+        assert [topic for topic, _, _ in polls.sender.sent].count("letters") == 1
+
     def test_days_and_nights_come_too(self) -> None:
         """Every six hours the last 26, each night six days; once each, however often it is polled."""
         polls = PollEvery(new_network("jd", 50, 1), BEGIN + DAY + 3 * 3_600)

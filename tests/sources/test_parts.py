@@ -16,7 +16,7 @@ from rebate_app.sources.budget import DayBudget, Pace
 from rebate_app.sources.configuration import AppConfiguration
 from rebate_app.sources.cursors import AccountDecision, CursorTopic, encode_decision
 from rebate_app.sources.facts import LETTER_BYTES_MAX, Destination, FactMaker, RowMemory
-from rebate_app.sources.job import JobCursor, JobRun, decode_cursor, encode_cursor
+from rebate_app.sources.job import REFUSED_KEPT, JobCursor, JobRun, RefusedRows, decode_cursor, encode_cursor
 from rebate_app.sources.network_clock import (
     NetworkClock,
     date_of,
@@ -313,10 +313,25 @@ class TestWindows:
         assert self.pdd().take(RowPage([], more=True, total=10**7)) is WindowProgress.OVERFULL
 
 
+GOOD_MEMBERS = b'"watermark":null,"at":"2026-01-01T00:00:00Z","day":"2026-01-01","calls_today":1'
+BAD_REFUSED = [
+    b'{%s,"refused":%s}' % (GOOD_MEMBERS, refused)
+    for refused in (b"7", b"null", b'{"digests":[1]}', b'{"digests":["x"]}', b'{"night":[]}')
+]
+
+
 class TestCursors:
     """The records of rebate-fetch-cursors."""
 
-    CURSOR = JobCursor(NOON, NOON + 5, shanghai_day(NOON), 7, 2, {"nightly": RescanState(3, [(1, 2)])})
+    CURSOR = JobCursor(
+        NOON,
+        NOON + 5,
+        shanghai_day(NOON),
+        7,
+        2,
+        {"nightly": RescanState(3, [(1, 2)])},
+        RefusedRows(20_000, [b"a" * 12, bytes(range(244, 256))]),
+    )
 
     def test_a_cursor_is_read_as_it_was_written(self) -> None:
         """With the members of the contract, and those of re-scans."""
@@ -325,10 +340,12 @@ class TestCursors:
         assert decode_cursor(value) == self.CURSOR
         assert decode_cursor(encode_cursor("a", "b", JobCursor(None, 1, 2, 3))[1]).watermark is None
 
-    @pytest.mark.parametrize("value", [b"{", b"[]", b"{}", b'{"at":"x","day":"y","calls_today":1}'])
+    @pytest.mark.parametrize(
+        "value", [b"{", b"[]", b"{}", b'{"at":"x","day":"y","calls_today":1}', *BAD_REFUSED]
+    )
     def test_other_values(self, value: bytes) -> None:
         """They are no cursors."""
-        with pytest.raises(ValueError, match=r"cursor|JSON|moment|time|unexpected"):
+        with pytest.raises(ValueError, match=r"cursor|JSON|moment|time|unexpected|base64"):
             decode_cursor(value)
 
     def record(self, key: bytes | None, value: bytes | None, offset: int = 0) -> Any:
@@ -369,6 +386,20 @@ class TestCursors:
         assert topic.cursors("mm") == {}
 
 
+class TestRefusedRows:
+    """What a cursor remembers of dead letters."""
+
+    def test_the_newest_of_the_newest_night(self) -> None:
+        """Bounded, whatever a network sends."""
+        rows = RefusedRows()
+        rows.add(5, [b"x"])
+        rows.add(6, [bytes([number % 256, number // 256]) for number in range(REFUSED_KEPT)])
+        rows.add(6, [b"last"])
+        rows.add(5, [b"late"])
+        assert (rows.night, len(rows.digests)) == (6, REFUSED_KEPT)
+        assert (rows.digests[0], rows.digests[-1]) == (b"\x01\x00", b"last")
+
+
 class TestJobs:
     """The state of a job."""
 
@@ -404,16 +435,33 @@ class TestFacts:
         return FactMaker("taobao", load_adapter("taobao"), load_api("taobao"), where)
 
     def test_repeats(self) -> None:
-        """By content and job, after they are acknowledged."""
+        """By content, after they are acknowledged; a change back is one, whichever job shows it."""
         maker, row, now = self.maker(), taobao_row(), (NOON + 10**7) * SECOND_US
         first = maker.batch("orders-1", [row, row], now, 1)
         assert first.counts == {"read": 2, "new": 1, "repeated": 1}
         assert maker.batch("orders-1", [row], now, 1).counts["new"] == 1  # nothing was acknowledged
         maker.acknowledge(first)
         assert maker.batch("orders-1", [row], now, 1).records == []
-        assert maker.batch("orders-3", [row], now, 1).counts["new"] == 1
+        other = maker.batch("orders-3", [row], now, 1)
+        assert (other.counts, other.records) == ({"read": 1, "repeated": 1}, [])
+        maker.acknowledge(other)
         changed = maker.batch("orders-1", [{**row, "relation_id": 7}], now, 1)
         assert changed.counts == {"read": 1, "changed": 1}
+        maker.acknowledge(changed)
+        assert maker.batch("orders-3", [row], now, 1).counts["changed"] == 1
+        assert maker.batch("orders-1", [row], now, 1).counts["changed"] == 1
+
+    def test_scenes_that_say_different_things(self) -> None:
+        """Each is sent once, however often both are read again; a third scene repeats one of them."""
+        maker, now = self.maker(), (NOON + 10**7) * SECOND_US
+        said = {"orders-1": 1, "orders-2": 2, "orders-3": 1}
+        found = []
+        for _ in range(3):
+            for job, relation in said.items():
+                batch = maker.batch(job, [taobao_row(relation_id=relation)], now, 1)
+                maker.acknowledge(batch)
+                found.append(len(batch.records))
+        assert found == [1, 1, 0, 0, 0, 0, 0, 0, 0]
 
     def test_refused_rows(self) -> None:
         """A dead letter once per content and night, in the partition of its line."""
@@ -423,6 +471,10 @@ class TestFacts:
         maker.acknowledge(first)
         assert maker.batch("orders-1", [row], now, 1).letters == []
         assert len(maker.batch("orders-1", [row], now, 2).letters) == 1
+        assert maker.batch("orders-3", [row], now, 1).letters == []
+        started = self.maker()
+        started.remember_refused(first.refused)
+        assert started.batch("orders-1", [row], now, 1).letters == []
         headers = dict(first.letters[0].headers)
         assert headers["rebate-error-topic"] == b"order_topic"
         assert len(headers["rebate-error-offset"]) == 18
@@ -461,6 +513,18 @@ class TestFacts:
         fitting = taobao_row(pub_share_pre_fee="much", item_title="x" * (LETTER_BYTES_MAX - 10_000))
         assert "rebate-error-truncated" not in dict(maker.batch("o", [fitting], now, 1).letters[0].headers)
 
+    def test_refused_rows_without_an_id(self) -> None:
+        """They are known by their content: those of one second do not push each other out."""
+        maker, now = self.maker(), (NOON + 10**7) * SECOND_US
+        rows = [taobao_row(trade_id=None, item_title=title) for title in ("one", "other")]
+        letters = []
+        for _ in range(3):
+            batch = maker.batch("orders-1", rows, now, 1)
+            maker.acknowledge(batch)
+            letters.append(len(batch.letters))
+            assert batch.counts == {"read": 2, "refused": 2}
+        assert letters == [2, 0, 0]
+
     @pytest.mark.parametrize("value", [None, 7, "\ud83d", [1], 10**21])
     def test_what_is_no_row_is_a_dead_letter(self, value: Any) -> None:
         """With the value itself and the reason; each of them once."""
@@ -493,7 +557,7 @@ class TestFacts:
 
     def test_memory_is_bounded(self) -> None:
         """Two generations; what is asked for rarely is forgotten, and sent again."""
-        memory = RowMemory(2)
+        memory = RowMemory[tuple[str, str], bytes](2)
         for number in range(5):
             memory.put(("j", str(number)), b"x")
         assert [memory.get(("j", str(number))) is not None for number in range(5)] == [
