@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Collection
+from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -31,7 +32,14 @@ from rebate_app.sources.configuration import (
     SourcesError,
     read_sources,
 )
-from rebate_app.sources.cursors import AccountDecision, CursorTopic, asked_for, decided, encode_decision
+from rebate_app.sources.cursors import (
+    AccountDecision,
+    CursorTopic,
+    NewestCursors,
+    asked_for,
+    decided,
+    encode_decision,
+)
 from rebate_app.sources.gateway import Gateway, HttpGateway
 from rebate_app.sources.poll import FetcherIdentity, poll_once
 from rebate_app.sources.scans import BACKFILL
@@ -214,11 +222,16 @@ def exit_of(items: list[Item], *, is_behind: bool = False) -> int:
 async def _cursors(settings: Settings) -> CursorTopic:
     """Return the topic of cursors as it is now."""
     topic = CursorTopic(Topics.of(settings).fetch_cursors)
+    await _read_on(settings, topic)
+    return topic
+
+
+async def _read_on(settings: Settings, topic: CursorTopic) -> None:
+    """Read the topic of cursors to its end."""
     try:
         await topic.read_once(client_options(settings))
     except (KafkaError, OSError) as error:
         raise BrokerAwayError(f"The cursors of sources cannot be read: {error!r}.") from error
-    return topic
 
 
 # -- poll
@@ -259,8 +272,9 @@ async def _poll_free(
         OrderService(settings, seconds_max=SEND_SECONDS_MAX) as service,
         HttpGateway() as gateway,
     ):
+        newest = NewestCursors(cursors, partial(_read_on, settings, cursors))
         fetchers = await poll_once(
-            configuration, accounts, cursors, gateway, service, topics, identity, elsewhere
+            configuration, accounts, cursors, gateway, service, topics, identity, elsewhere, newest
         )
     mono, wall = time.monotonic(), time.time()
     items = [account_item(fetcher.run, None, mono, wall) for fetcher in fetchers]

@@ -6,7 +6,9 @@ Every worker reads the topic before it fetches, and follows it (docs/spec/source
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -19,6 +21,8 @@ from rebate_app.wire.unreadable import Skip, UnreadableValueError, decode_with, 
 from .job import JobCursor, decode_cursor
 
 SEPARATOR = "/"
+#: A poll that writes looks this often whether another one has come further.
+LOOK_SECONDS = 5.0
 
 
 class AccountDecision(Struct, frozen=True):
@@ -62,6 +66,25 @@ _decode_decision = Decoder(AccountDecision).decode
 def encode_decision(account: str, decision: AccountDecision) -> tuple[bytes, bytes]:
     """Return the record of a decision."""
     return account.encode(), _encode_decision(decision)
+
+
+class NewestCursors:
+    """The cursors of a topic as they were at most `LOOK_SECONDS` ago, also after a process was frozen."""
+
+    def __init__(self, topic: CursorTopic, read_on: Callable[[], Awaitable[object]]) -> None:
+        self._topic = topic
+        self._read_on = read_on
+        self._reading = asyncio.Lock()
+        self._read_at = time.monotonic()
+
+    async def cursors(self, account: str) -> Mapping[str, JobCursor]:
+        """Return the cursors of an account by job; BrokerAwayError."""
+        async with self._reading:
+            now = time.monotonic()
+            if now - self._read_at > LOOK_SECONDS:
+                await self._read_on()
+                self._read_at = now
+        return self._topic.cursors(account)
 
 
 class CursorTopic(ControlTopic[str, JobCursor | AccountDecision]):

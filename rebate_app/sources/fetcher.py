@@ -21,7 +21,7 @@ from rebate_app.wire.failure_headers import Header
 from rebate_app.wire.moments import SECOND_US
 
 from .account import AccountRun, Call, Fetched, Reply
-from .cursors import AccountDecision
+from .cursors import AccountDecision, NewestCursors
 from .facts import FactBatch, FactMaker
 from .gateway import Gateway
 from .job import JobCursor, JobRun, encode_cursor
@@ -75,6 +75,7 @@ class Fetcher:
         topics: FetchTopics,
         *,
         may_write: Callable[[], bool] = lambda: True,
+        newest: NewestCursors | None = None,
         observe: Callable[[Call, str], None] = lambda _call, _outcome: None,
     ) -> None:
         self.run = run
@@ -83,6 +84,7 @@ class Fetcher:
         self._sender = sender
         self._topics = topics
         self._may_write = may_write
+        self._newest = newest
         self._observe = observe
         self._saved_at = time.monotonic()
         self._decided_place = 0
@@ -206,6 +208,10 @@ class Fetcher:
     async def _save_jobs(self, jobs: Sequence[JobRun]) -> None:
         now = int(self.run.app.clock.now(time.monotonic(), time.time()))
         account = self.run.configuration.id
+        if self._newest is not None:
+            kept = await self._newest.cursors(account)
+            for job in jobs:
+                job.take_watermark(kept.get(job.spec.name))
         records = [encode_cursor(account, job.spec.name, job.cursor(now)) for job in jobs]
         await self._sender.send(self._topics.cursors, records)
         for job in jobs:

@@ -101,6 +101,11 @@ class JobRun(Struct, kw_only=True):
         }
         self.refused = RefusedRows(cursor.refused.night, list(cursor.refused.digests))
 
+    def take_watermark(self, kept: JobCursor | None) -> None:
+        """Take the watermark of another process that has come further."""
+        if kept is not None and kept.watermark is not None:
+            self.watermark = max(kept.watermark, self.watermark or kept.watermark)
+
     def cursor(self, now: int) -> JobCursor:
         """Return what is to be kept now."""
         rescans = {kind: RescanState(state.at, list(state.left)) for kind, state in self.rescans.items()}

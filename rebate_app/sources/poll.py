@@ -17,7 +17,7 @@ from .account import AccountRun, Call
 from .apis.api import load_api
 from .app import AppRun
 from .configuration import AccountConfiguration, AppConfiguration, SourcesConfiguration
-from .cursors import CursorTopic
+from .cursors import CursorTopic, NewestCursors
 from .facts import Destination, FactMaker
 from .fetcher import IDLE_SECONDS_MAX, Fetcher, FetchTopics, Sender
 from .gateway import Gateway
@@ -45,6 +45,7 @@ def make_fetcher(
     identity: FetcherIdentity,
     *,
     may_write: Callable[[], bool] = lambda: True,
+    newest: NewestCursors | None = None,
     observe: Callable[[Call, str], None] = lambda _call, _outcome: None,
 ) -> Fetcher:
     """Return the fetcher of one account."""
@@ -59,6 +60,7 @@ def make_fetcher(
         sender,
         FetchTopics(topics.orders, dead_letters, topics.fetch_cursors),
         may_write=may_write,
+        newest=newest,
         observe=observe,
     )
 
@@ -77,10 +79,12 @@ async def poll_once(
     topics: Topics,
     identity: FetcherIdentity,
     elsewhere: Collection[str] = (),
+    newest: NewestCursors | None = None,
 ) -> list[Fetcher]:
     """Run accounts until nothing is due, all at once; return them with what they read.
 
-    `elsewhere`: ids of accounts that workers run, whose part of an app's rate and day is theirs.
+    `elsewhere`: ids of accounts that workers run, whose part of an app's rate and day is theirs. `newest`:
+    how far other polls have come meanwhile.
     """
     apps = app_runs(configuration.apps)
     for name, app in apps.items():
@@ -93,7 +97,7 @@ async def poll_once(
             apps[account.app].budget.restore(cursor.day, cursor.calls_today, cursor.rescan_calls_today)
     fetchers = []
     for account in accounts:
-        fetcher = make_fetcher(account, apps[account.app], gateway, sender, topics, identity)
+        fetcher = make_fetcher(account, apps[account.app], gateway, sender, topics, identity, newest=newest)
         fetcher.restore(dict(cursors.cursors(account.id)))
         fetcher.decide(cursors.decision(account.id), cursors.place(account.id), resumes=False)
         fetchers.append(fetcher)

@@ -14,14 +14,14 @@ from examples.simulators.world import Line, Version, World
 from rebate_app.cli.sources_actions import Polled
 from rebate_app.settings import load_settings
 from rebate_app.sources.account import AccountRun, Call, Reply
-from rebate_app.sources.apis.api import load_api
+from rebate_app.sources.apis.api import JobSpec, load_api
 from rebate_app.sources.app import AppRun
 from rebate_app.sources.configuration import AccountConfiguration, AppConfiguration, SourcesConfiguration
-from rebate_app.sources.cursors import AccountDecision, CursorTopic, asked_for, decided
+from rebate_app.sources.cursors import AccountDecision, CursorTopic, NewestCursors, asked_for, decided
 from rebate_app.sources.facts import FactMaker
 from rebate_app.sources.fetcher import Fetcher, FetchTopics
 from rebate_app.sources.gauges import read_fetchers
-from rebate_app.sources.job import decode_cursor
+from rebate_app.sources.job import JobCursor, JobRun, decode_cursor
 from rebate_app.sources.poll import FetcherIdentity, poll_once, until_idle
 from rebate_app.sources.scans import BACKFILL, RescanState, Scan
 from rebate_app.sources.status import account_item
@@ -288,6 +288,41 @@ class TestBugs:
         assert Polled(items, False).exit_code == 0
 
 
+class TestTwoPolls:
+    """Another poll has come further while this one was frozen."""
+
+    def test_the_kept_watermark_does_not_go_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The topic keeps one record of a job, so the last one written has to be the greatest."""
+        topic, reads = CursorTopic("cursors"), list[int]()
+
+        async def read_on() -> None:
+            reads.append(1)
+            topic.entries["a/rows"] = JobCursor(BEGIN + 10 * DAY, BEGIN, 1, 1)
+
+        sender = ListSender()
+        fetcher, _ = fetcher_of(new_network("jd", 50, 1), sender)
+        fetcher._newest = NewestCursors(topic, read_on)
+        asyncio.run(until_idle(fetcher))
+        assert reads == []  # it looked a moment ago
+        monkeypatch.setattr("rebate_app.sources.cursors.LOOK_SECONDS", -1.0)
+        fetcher.run.jobs[0].is_unsaved = True
+        asyncio.run(fetcher.save())
+        assert decode_cursor(sender.sent[-1][2]).watermark == BEGIN + 10 * DAY
+        assert reads == [1]
+
+    def test_the_greater_of_both(self) -> None:
+        """Whoever wrote it."""
+        job = JobRun(spec=JobSpec("rows", "m"), watermark=7)
+        for kept, watermark in ((None, 7), (JobCursor(None, 1, 1, 1), 7), (JobCursor(5, 1, 1, 1), 7)):
+            job.take_watermark(kept)
+            assert job.watermark == watermark
+        job.take_watermark(JobCursor(9, 1, 1, 1))
+        assert job.watermark == 9
+        fresh = JobRun(spec=JobSpec("rows", "m"))
+        fresh.take_watermark(JobCursor(9, 1, 1, 1))
+        assert fresh.watermark == 9
+
+
 class TestDecisions:
     """What operators decide."""
 
@@ -344,6 +379,8 @@ class TestDecisions:
         assert job.rescan_calls_today == 2
         fetcher.backfill(7, BEGIN, BEGIN + 7_200)
         assert job.rescans["backfill"].left == []
+        fetcher.backfill(3, BEGIN, BEGIN + 60)  # of a topic that was made anew, or of another clock
+        assert job.rescans["backfill"].left == [(BEGIN, BEGIN + 60)]
 
     def test_what_stopped_is_seen_and_resumed(self) -> None:
         """State, code, gauges; a call that is refused stops the app."""
