@@ -14,10 +14,13 @@ from typing import Any, NoReturn
 
 #: Deeper values are refused, so that the verdict never depends on how deep our own call stack is.
 NESTING_MAX = 400
+#: A row has to be read, written and shown with what is left of our own call stack.
+LEVELS_CUT = 200
 #: What Python converts to int by itself; a longer one is kept as Decimal, which no rule takes.
 INTEGER_DIGITS_MAX = 4_300
 
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_TOKEN = re.compile(rf"{_STRING.pattern}|[\[\]{{}}]", re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 
 
@@ -41,6 +44,27 @@ def parse_network(value: bytes | str) -> Any:
     machine: pages are large, no fact keeps their nesting, and counting it would take longest.
     """
     return _parse(value if isinstance(value, str) else _decoded(value), _NETWORK)
+
+
+def parse_network_cut(value: bytes | str) -> Any:
+    """Return the value of a network's JSON with null in place of what is nested deeper than `LEVELS_CUT`.
+
+    For an answer that `parse_network` cannot read; ValueError as there.
+    """
+    text = value if isinstance(value, str) else _decoded(value)
+    kept, depth, begin = [], 0, 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            if depth == LEVELS_CUT + 1:
+                kept += [text[begin : token.start()], "null"]
+        elif token[0] in "]}":
+            depth -= 1
+            if depth == LEVELS_CUT:
+                begin = token.end()
+    if depth > LEVELS_CUT:
+        raise ValueError("the value is not JSON: it ends within")
+    return _parse("".join([*kept, text[begin:]]), _NETWORK)
 
 
 def is_shallow(value: bytes) -> bool:

@@ -103,6 +103,37 @@ class TestOddElements:
         assert isinstance(alone, RowPage)
 
     @pytest.mark.parametrize("network", ["taobao", "jd", "pdd"])
+    @pytest.mark.parametrize("depth", [300, 2_000, 200_000])
+    def test_a_member_that_is_nested_deep_costs_no_row(self, network: str, depth: int) -> None:
+        """It is cut where the machine cannot read it; a text with brackets is a text."""
+        row = {"trade_id": "1", "tk_status": "12", "id": "1", "validCode": 16, "order_sn": "1"}
+        row |= {"order_status": 1, "title": '[[{"' * 300, "deep": "here"}
+        deep = "[" * depth + "]" * depth
+        inner = json.dumps({"code": 200, "message": "m", "hasMore": False, "data": [row, row]})
+        inner = inner.replace('"here"', deep, 1)
+        body = json.dumps(rows_answer(network, [row, row])).replace('"here"', deep, 1)
+        if network == "jd":
+            envelope = {"code": "0", "queryResult": inner}
+            body = json.dumps({"jd_union_open_order_row_query_responce": envelope})
+        page = answer(network, body.encode())
+        assert isinstance(page, RowPage)
+        assert [each["title"] for each in page.rows] == [row["title"]] * 2
+        assert page.rows[1] == row
+
+    @pytest.mark.parametrize("network", ["taobao", "jd", "pdd"])
+    def test_cut_nesting_is_no_answer(self, network: str) -> None:
+        """Nor is one whose brackets do not match."""
+        for body in (b"[" * 2_000, b'{"a":' * 2_000 + b"}" * 1_999, b'{"a":[' * 1_000 + b"}]" * 1_000):
+            assert problem(network, body).error is ErrorClass.RETRY
+
+    @pytest.mark.parametrize("network", ["taobao", "jd", "pdd"])
+    def test_a_message_can_be_shown(self, network: str) -> None:
+        """Whatever the network writes."""
+        odd = {"code": "999", "error_code": 999, "error_msg": "\ud83d", "zh_desc": "\ud83d", "msg": "\ud83d"}
+        found = problem(network, {"error_response": odd})
+        assert (found.message.encode(), found.is_known) == (b"?", False)
+
+    @pytest.mark.parametrize("network", ["taobao", "jd", "pdd"])
     @pytest.mark.parametrize("rows", ["x", 1, True])
     def test_a_list_that_is_none_is_an_error_as_a_whole(self, network: str, rows: Any) -> None:
         """Nothing is known about its rows."""

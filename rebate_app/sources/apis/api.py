@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from rebate_app.domain.faults import Fault
 from rebate_app.networks import NETWORKS
-from rebate_app.wire.json_values import parse_network
+from rebate_app.wire.json_values import parse_network, parse_network_cut
 from rebate_app.wire.moments import SECOND_US, format_moment
 from rebate_app.wire.networks.adapter import Adapter, PageEnd, Row
 from rebate_app.wire.networks.pages import NotARow
@@ -141,15 +141,25 @@ def read_answer(api: ApiClient, job: JobSpec, query: Query, status: int, body: b
         return ApiProblem(ErrorClass.WAIT, "http-429", "too many requests")
     if status >= HTTP_SERVER_ERROR_MIN:
         return ApiProblem(ErrorClass.RETRY, f"http-{status}", "the network's server failed")
-    try:
-        document = parse_network(body)
-    except (ValueError, RecursionError):
-        document = None
+    document = parse_answer(body)
     if isinstance(document, dict):
         return api.read(job, document, query)
     if status >= HTTP_ERROR_MIN:
         return unknown(f"http-{status}", "the answer is no JSON")
     return broken("the answer is no JSON")
+
+
+def parse_answer(text: bytes | str) -> Any:
+    """Return the value of an answer's JSON, None for what is none.
+
+    Where it is nested deeper than the machine can read, the depth of a row is not allowed to cost the page.
+    """
+    for parse in (parse_network, parse_network_cut):
+        try:
+            return parse(text)
+        except (ValueError, RecursionError):
+            continue
+    return None
 
 
 def broken(detail: str) -> ApiProblem:
@@ -199,8 +209,12 @@ def beijing_text(seconds: int) -> str:
 
 
 def text_of(value: Any) -> str:
-    """Return a code or message as text, "" for none; what is nested too deep to be shown is none."""
+    """Return a code, id or message as text that can be shown, "" for none.
+
+    Half a surrogate pair becomes a question mark; what is nested too deep to be shown is none.
+    """
     try:
-        return "" if value is None else str(value)
+        text = "" if value is None else str(value)
     except RecursionError:
         return ""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

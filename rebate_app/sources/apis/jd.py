@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from rebate_app.wire.json_values import parse_network
 from rebate_app.wire.networks.jd import ADAPTER
 
 from ..signing import signed
@@ -22,6 +21,7 @@ from .api import (
     Query,
     RowPage,
     beijing_text,
+    parse_answer,
     rows_of,
     text_of,
     unknown,
@@ -95,6 +95,7 @@ def read(_job: JobSpec, document: Document, _query: Query) -> RowPage | ApiProbl
     envelope = document.get("error_response")
     if envelope is not None:
         return _problem(envelope if isinstance(envelope, dict) else {}, OUTER)
+    document = {name: _with_result(envelope) for name, envelope in document.items()}
     result = _result(document)
     code = text_of(result.get("code"))
     if code and code != OK:
@@ -106,15 +107,18 @@ def read(_job: JobSpec, document: Document, _query: Query) -> RowPage | ApiProbl
     return RowPage(rows, page.more)
 
 
+def _with_result(envelope: Any) -> Any:
+    """Return an envelope with its inner answer as a value where that is JSON text, else as it is."""
+    if not isinstance(envelope, dict) or not isinstance(envelope.get("queryResult"), str):
+        return envelope
+    result = parse_answer(envelope["queryResult"])
+    return envelope if result is None else {**envelope, "queryResult": result}
+
+
 def _result(document: Document) -> Document:
     """Return the inner answer, {} where there is none."""
     envelope = next((value for value in document.values() if isinstance(value, dict)), {})
     result = envelope.get("queryResult")
-    if isinstance(result, str):
-        try:
-            result = parse_network(result)
-        except ValueError:
-            return {}
     return result if isinstance(result, dict) else {}
 
 
