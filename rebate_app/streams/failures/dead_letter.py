@@ -113,14 +113,21 @@ def dead_letter(
         (names.WORKER, worker_info.worker.encode()),
         (names.APP, app.encode()),
     ]
+    added += _occasional(failure, carried)
+    kept = [header for header in record.headers if not header[0].startswith(names.ERROR_PREFIX)]
+    return _copy(record, topic, kept, added, bytes_max)
+
+
+def _occasional(failure: Failure, carried: dict[str, bytes]) -> list[Header]:
+    """Return the headers that only some dead letters have."""
+    added: list[Header] = []
     if failure.trace:
         added.append((names.TRACE, failure.trace.encode("utf-8", "replace")[:TRACE_BYTES_MAX]))
     if names.REPLAY_OF in carried:
         added.append((names.ORIGIN, carried.get(names.ORIGIN) or carried[names.REPLAY_OF]))
     if failure.release is not None:
         added.append((names.RELEASE, str(failure.release).encode()))
-    kept = [header for header in record.headers if not header[0].startswith(names.ERROR_PREFIX)]
-    return _copy(record, topic, kept, added, bytes_max)
+    return added
 
 
 def parked_copy(record: Record, topic: str, app: str) -> OutgoingRecord:
