@@ -318,7 +318,9 @@ class AccountRun:
         """Halve the window, and remember for the day how long one may be; one second stops the job."""
         scan = job.scan if call.is_rescan else job.hot
         seconds = call.query.end - call.query.start
-        if scan is None or seconds <= 1:
+        if scan is None:  # resumed while the call was under way
+            return
+        if seconds <= 1:
             self._stop(job, problem.code, problem.message, "job", now)
             return
         if problem.is_length:
@@ -353,11 +355,13 @@ class AccountRun:
     # -- what is asked from outside
 
     def resume(self) -> None:
-        """Try again what is stopped."""
+        """Try again what is stopped, with windows as long as the network allows."""
         self.stopped = self.app.stopped = None
         for job in self.jobs:
             job.stopped = None
             job.failures, job.retry_at = 0, float("-inf")
+            job.learned_limit = None
+            job.begin_anew()
 
     def read_until(self, job: JobRun, now: float) -> int:
         """Return up to where a job is read: its watermark, or where it begins."""

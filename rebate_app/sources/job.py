@@ -122,6 +122,11 @@ class JobRun(Struct, kw_only=True):
         self.rescan_calls_today += rescan
         self.is_unsaved = True
 
+    def begin_anew(self) -> None:
+        """Forget what is halved and half read: the scans begin again with whole windows."""
+        self.hot = self.scan = self.reading = None
+        self.hot_started = float("-inf")
+
     def limit_seconds(self, network_limit: int, now: float) -> int:
         """Return the longest window of today: the network's limit, or a shorter one that was learned."""
         if self.learned_limit is None or self.learned_day != shanghai_day(now):

@@ -15,6 +15,7 @@ from rebate_app.sources.apis.api import (
     Query,
     RowPage,
     beijing_text,
+    is_window_too_long,
     load_api,
     read_answer,
 )
@@ -246,7 +247,12 @@ class TestClasses:
             (41, "isv.invalid-parameter", "page_size", STOP, "job"),
             (15, "isv.invalid-parameter", "adzone", STOP, "job"),
             (15, "isv.param-error", "查询时间跨度过长", HALVE, "job"),
-            (15, "isv.param-error", "end_time is too late", HALVE, "job"),
+            (15, "isv.param-error", "The interval of start_time and end_time exceeds 3 hours", HALVE, "job"),
+            (15, "isv.param-error", "end_time is too late", STOP, "job"),
+            (15, "isv.invalid-parameter", "start_time 只能查询90天内的订单", STOP, "job"),
+            (41, "isv.invalid-parameter", "page_size out of range", STOP, "job"),
+            (40, "isv.missing-parameter", "Missing Required Arguments:start_time", STOP, "job"),
+            (15, "isv.remote-timeout", "The remote service did not answer within its time", RETRY, "job"),
             (31, "", "", RETRY, "job"),
             (999, "", "", RETRY, "job"),
         ],
@@ -329,6 +335,29 @@ class TestClasses:
         assert (found.error, found.reach) == (error, reach)
         assert found.is_maintenance == (code in (52102, 52103, 70033))
         assert problem("pdd", pdd(10001, "时间跨度不能超过24小时")).error is HALVE
+        for text in ("business service timeout", "time out of range", "timestamp exceeds 10 minutes"):
+            found = problem("pdd", pdd(51001, text))
+            assert (found.error, found.is_known, found.is_length) == (RETRY, False, False)
+
+    @pytest.mark.parametrize(
+        ("text", "is_too_long"),
+        [
+            ("大促期间查询时间跨度不能超过20分钟", True),
+            ("开始时间与结束时间之差不能超过3小时", True),
+            ("日期范围太大", True),
+            ("start_time and end_time must be within 3 hours", True),
+            ("time interval should be less than 24 hours", True),
+            ("query time range too long", True),
+            ("接口调用时间过长", False),
+            ("调用间隔不能小于1秒", False),
+            ("too many requests in this time, at most 5 per second", False),
+            ("page_no exceeds the range", False),
+            ("timeout exceeded", False),
+        ],
+    )
+    def test_what_says_that_a_window_is_too_long(self, text: str, *, is_too_long: bool) -> None:
+        """A span of time, and that it is too long; neither alone."""
+        assert is_window_too_long(text) is is_too_long
 
     @pytest.mark.parametrize("network", JOBS)
     def test_http_and_what_is_not_understood(self, network: str) -> None:

@@ -25,7 +25,7 @@ from rebate_app.metrics.catalogue import (
     SOURCE_WATERMARK_AGE,
 )
 from rebate_app.sources import account as account_module
-from rebate_app.sources.account import AccountRun, Fetched
+from rebate_app.sources.account import AccountRun, Call, Fetched, Reply
 from rebate_app.sources.apis import jd as jd_module
 from rebate_app.sources.apis.api import ApiProblem, ErrorClass, RowPage, read_answer
 from rebate_app.sources.configuration import AccountConfiguration, AppConfiguration
@@ -492,6 +492,34 @@ class TestEachAlone:
         assert orders.halvings <= 5
         assert worker.run.stops() == []
         assert missing("taobao", network, log, BEGIN + 12 * 3_600 - LATE_SECONDS) == []
+
+    def test_a_learned_limit_does_not_outlive_a_resume(self) -> None:
+        """Windows are as long as the network's limit again."""
+        network = new_network("taobao", 100, 1, Switches(short_days=[(BEGIN, BEGIN + DAY)]))
+        clock = Clock(BEGIN + 12 * 3_600)
+        worker = a_worker("taobao", network, clock, Log())
+        orders = worker.run.jobs[0]
+        worker.until(BEGIN + 13 * 3_600, lambda: orders.learned_limit is not None)
+        assert orders.hot is not None
+        assert len(orders.hot.windows) > 1
+        worker.run.resume()
+        assert orders.limit_seconds(3 * 3_600, clock.now) == 3 * 3_600
+        call = worker.run.next(clock.mono + 60, clock.wall)
+        assert isinstance(call, Call)
+        assert call.query.end - call.query.start > 3_600
+
+    def test_a_resume_while_a_call_is_under_way(self) -> None:
+        """Its answer about a halved window that is no longer read stops nothing."""
+        network = new_network("jd", 100, 1)
+        clock = Clock(BEGIN + 12 * 3_600)
+        worker = a_worker("jd", network, clock, Log())
+        worker.until(clock.now + 60, lambda: len(network.calls) > 1)
+        call = worker.run.next(clock.mono + 1, clock.wall)
+        assert isinstance(call, Call)
+        worker.run.resume()
+        body = orjson.dumps({"r": {"code": "0", "queryResult": '{"code":2002453}'}})
+        assert worker.run.answer(call, Reply(200, body, int(clock.now)), clock.mono, clock.wall) is None
+        assert worker.run.stops() == []
 
     def test_a_backfill_beside_the_hot_job(self) -> None:
         """90 days are read again, and the hot job stays within two of its turns and a minute."""

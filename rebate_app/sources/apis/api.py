@@ -193,14 +193,27 @@ def rows_of(adapter: Adapter, document: Document) -> tuple[list[Row], PageEnd] |
     return broken("the answer is no page of rows") if page is None else (rows, page)
 
 
-_ABOUT_TIME = re.compile(
-    r"time|interval|span|period|range|hour|minute|too long|时间|跨度|间隔|小时|分钟|区间", re.IGNORECASE
+_SPAN = re.compile(
+    r"跨度|(时间|日期)(间隔|区间|范围|段|差|相差|之差)|时间.{0,12}(间隔|相差|之差)"
+    r"|开始.{0,20}结束|结束.{0,20}开始|\bstart.{0,20}\bend|\bend.{0,20}\bstart"
+    r"|\b(time|date|query|start|end)\b.{0,40}\b(span|interval|range|period|window|gap|difference)s?\b"
+    r"|\b(span|interval|range|period|window|gap|difference)s?\b.{0,40}\b(times?|dates?|hours?|days?|minutes?)\b",
+    re.IGNORECASE,
+)
+_TOO_LONG = re.compile(
+    r"超过|超出|超长|大于|过长|过大|太长|太大|最多|最大|最长|以内|之内"
+    r"|exceed|too (long|large|big|wide)|(long|great|larg|bigg|wid)er than|more than|at most|maximum"
+    r"|(must|should|has to|have to) be (less|shorter|smaller) than|within",
+    re.IGNORECASE,
 )
 
 
-def is_about_time(text: str) -> bool:
-    """Return whether the text of an argument error complains of the window."""
-    return _ABOUT_TIME.search(text) is not None
+def is_window_too_long(text: str) -> bool:
+    """Return whether the text of an error says plainly that a span of time is too long.
+
+    Words like `time` alone stand in errors of every kind: a time-out, a missing `start_time`.
+    """
+    return _SPAN.search(text) is not None and _TOO_LONG.search(text) is not None
 
 
 def beijing_text(seconds: int) -> str:

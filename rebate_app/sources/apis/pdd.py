@@ -21,7 +21,7 @@ from .api import (
     Query,
     RowPage,
     broken,
-    is_about_time,
+    is_window_too_long,
     rows_of,
     text_of,
     unknown,
@@ -101,7 +101,7 @@ def _problem(fields: Document) -> ApiProblem:
     if code in CODES:
         error, reach = CODES[code]
         return ApiProblem(error, code, message, reach=reach, is_maintenance=code in MAINTENANCE)
-    if is_about_time(message):
+    if is_window_too_long(message):
         return ApiProblem(ErrorClass.HALVE, code, message, is_length=True)
     return unknown(code or "no-code", message)
 

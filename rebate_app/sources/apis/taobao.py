@@ -22,7 +22,7 @@ from .api import (
     Query,
     RowPage,
     beijing_text,
-    is_about_time,
+    is_window_too_long,
     rows_of,
     text_of,
     unknown,
@@ -49,6 +49,7 @@ SIGNATURE = ("24", "25", "28", "29")
 PERMISSION = ("11", "12", "26", "27")
 ARGUMENTS = ("21", "22", "23", "40", "41")
 _BAN = re.compile(r"(\d+) more seconds?")
+_TIMED_OUT = re.compile(r"time-?out|\bremote-service-", re.IGNORECASE)
 
 
 def jobs(account: AccountConfiguration) -> list[JobSpec]:
@@ -136,14 +137,14 @@ def problem_of(envelope: Document) -> ApiProblem:
     named = f"{code} {sub_code}".strip()
     if code == str(LIMITED):
         return _limit(named, sub_code, message)
-    if sub_code.startswith("isp.") or code in REMOTE_FAILS:
+    if sub_code.startswith("isp.") or code in REMOTE_FAILS or _TIMED_OUT.search(sub_code):
         return ApiProblem(ErrorClass.RETRY, named, message)
     if code in SIGNATURE:
         return ApiProblem(ErrorClass.STOP, named, message, reach="app")
     if code in PERMISSION or sub_code.startswith("isv.permission"):
         return ApiProblem(ErrorClass.STOP, named, message, reach="account")
     if sub_code.startswith("isv.") or code in ARGUMENTS:
-        if is_about_time(f"{sub_code} {message}"):
+        if is_window_too_long(message):
             return ApiProblem(ErrorClass.HALVE, named, message, is_length=True)
         return ApiProblem(ErrorClass.STOP, named, message)
     return unknown(named, message)
