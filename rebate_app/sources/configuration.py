@@ -79,7 +79,7 @@ class AccountConfiguration(Struct, frozen=True):
 
 
 class SourcesConfiguration(Struct, frozen=True):
-    """All apps and accounts, by id; `content` is the digest of the file."""
+    """All apps and accounts, by id; `content` is the digest of the file and of the secrets that it names."""
 
     apps: dict[str, AppConfiguration] = {}
     accounts: dict[str, AccountConfiguration] = {}
@@ -113,7 +113,7 @@ def parse_sources(content: bytes, folder: Path) -> SourcesConfiguration:
     configuration = reader.read(document)
     if reader.problems:
         raise SourcesError(reader.problems)
-    return replace(configuration, content=sha256(content).digest())
+    return replace(configuration, content=reader.digest(content))
 
 
 class _Reader:
@@ -122,6 +122,7 @@ class _Reader:
     def __init__(self, folder: Path) -> None:
         self.problems: list[str] = []
         self._folder = folder
+        self._secrets: list[str] = []
 
     def read(self, document: dict[str, Any]) -> SourcesConfiguration:
         """Return the configuration, of use only without problems."""
@@ -192,7 +193,13 @@ class _Reader:
         text = content.decode().strip()
         if not text:
             raise ValueError("is empty")
+        self._secrets.append(text)
         return text
+
+    def digest(self, content: bytes) -> bytes:
+        """Return the digest of a file and of all secrets that were read for it."""
+        parts = [content, *(text.encode() for text in self._secrets)]
+        return sha256(b"".join(sha256(part).digest() for part in parts)).digest()
 
     def changed_at(self, path: str) -> float:
         """Return the modification time of a file, 0 for one that is not there."""
