@@ -19,7 +19,7 @@ from .apis.api import LOOK_BACK_SECONDS, ApiClient, ApiProblem, ErrorClass, Quer
 from .app import AppRun
 from .configuration import AccountConfiguration
 from .job import JobRun, Stop
-from .network_clock import SIGNED_SECONDS_MAX, shanghai_day
+from .network_clock import SIGNED_SECONDS_MAX, seconds_of_retry_after, shanghai_day
 from .scans import HOT, LAG_SECONDS, Scan, begin_due, runnable
 from .window import WindowProgress, WindowRead
 
@@ -45,12 +45,16 @@ class Call(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """An HTTP answer, or none: `status` 0 and the reason in `failure`. `date`: its `Date`, Unix seconds."""
+    """An HTTP answer, or none: `status` 0 and the reason in `failure`.
+
+    `date`: its `Date`, Unix seconds; `retry_after`: that header as it came.
+    """
 
     status: int = 0
     body: bytes = b""
     date: int | None = None
     failure: str = ""
+    retry_after: str = ""
 
 
 class Fetched(Struct, frozen=True):
@@ -130,7 +134,10 @@ class AccountRun:
     def _learning_call(self, mono: float, now: float) -> Call | float:
         """Return the first call of an app, whose answer only tells the time."""
         job = self.jobs[0]
-        wait = max(job.retry_at - mono, self.app.pace.wait_seconds(mono))
+        wait = self.app.wait_seconds(job.spec.method, mono, now, rescan=False)
+        if wait is None:
+            return self.app.seconds_to_next_day(now)
+        wait = max(wait, job.retry_at - mono)
         if wait > 0:
             return wait
         end = int(now) - LAG_SECONDS
@@ -219,10 +226,7 @@ class AccountRun:
         now = self.app.clock.now(mono, wall_seconds)
         if call.is_learning:
             job.count_call(now, rescan=False)
-            if reply.date is None:
-                self._retry(
-                    job, mono, now, ApiProblem(ErrorClass.RETRY, "no-date", reply.failure or "no Date")
-                )
+            self._learned(call, reply, mono, now)
             return None
         wrong_time = reply.date is not None and abs(reply.date - call.signed_at) > SIGNED_SECONDS_MAX
         if wrong_time and not job.repeats:
@@ -233,7 +237,7 @@ class AccountRun:
             problem = ApiProblem(ErrorClass.RETRY, "no-answer", reply.failure)
             self._retry(job, mono, now, problem)
             return None
-        page = read_answer(self._api, job.spec, call.query, reply.status, reply.body)
+        page = self._read(call, reply, now)
         if isinstance(page, ApiProblem):
             self._fail(job, call, page, mono, now)
             return None
@@ -245,6 +249,19 @@ class AccountRun:
         if reading is None or scan is None:
             return None
         return self._progress(job, scan, reading, reading.take(page), mono, now)
+
+    def _read(self, call: Call, reply: Reply, now: float) -> RowPage | ApiProblem:
+        wait_seconds = seconds_of_retry_after(reply.retry_after, now)
+        return read_answer(self._api, call.job.spec, call.query, reply.status, reply.body, wait_seconds)
+
+    def _learned(self, call: Call, reply: Reply, mono: float, now: float) -> None:
+        """Take the answer of a call that asks for the time: of all else only limits count."""
+        page = self._read(call, reply, now) if reply.status else None
+        if isinstance(page, ApiProblem) and page.error in (ErrorClass.WAIT, ErrorClass.TOMORROW):
+            self._fail(call.job, call, page, mono, now)
+        elif reply.date is None:
+            detail = reply.failure or "no Date"
+            self._retry(call.job, mono, now, ApiProblem(ErrorClass.RETRY, "no-date", detail))
 
     def _progress(
         self, job: JobRun, scan: Scan, reading: WindowRead, progress: WindowProgress, mono: float, now: float

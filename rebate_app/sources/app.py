@@ -58,16 +58,20 @@ class AppRun:
 
     def limit_method(self, method: str, mono: float, problem: ApiProblem) -> None:
         """Wait with a method: as long as the network says and a second, else twice the last wait."""
-        _, last = self._waits.get(method, (mono, 0.0))
+        until, last = self._waits.get(method, (mono, 0.0))
         if problem.wait_seconds is not None:
-            self._waits[method] = (mono + problem.wait_seconds + 1, last)
-            return
-        wait = min(WAIT_MAX_SECONDS, 2 * last) if last else WAIT_FIRST_SECONDS
-        self._waits[method] = (mono + wait, wait)
+            wait = problem.wait_seconds + 1.0
+        else:
+            wait = last = min(WAIT_MAX_SECONDS, 2 * last) if last else WAIT_FIRST_SECONDS
+        self._waits[method] = (max(until, mono + wait), last)
 
     def admit_method(self, method: str) -> None:
-        """Take a method as admitted again: it answered."""
-        self._waits.pop(method, None)
+        """Take a method as admitted again: it answered. A wait ends by time all the same.
+
+        The call of another account may have been under way when the limit was told.
+        """
+        until, _ = self._waits.get(method, (float("-inf"), 0.0))
+        self._waits[method] = (until, 0.0)
 
     def close_for_today(self, now: float) -> None:
         """Make no more calls on this Shanghai day."""

@@ -45,6 +45,7 @@ class HttpGateway:
         try:
             async with self._session.post(url, data=dict(form), allow_redirects=False) as response:
                 date = date_of(response.headers.get("Date"))
+                retry_after = response.headers.get("Retry-After", "")
                 body = await response.content.read(BODY_BYTES_MAX + 1)
                 while not response.content.at_eof() and len(body) <= BODY_BYTES_MAX:
                     body += await response.content.read(BODY_BYTES_MAX + 1 - len(body))
@@ -52,4 +53,4 @@ class HttpGateway:
             return Reply(failure=f"no answer: {type(error).__name__}")
         if len(body) > BODY_BYTES_MAX:
             return Reply(failure=f"the answer is longer than {BODY_BYTES_MAX} bytes", date=date)
-        return Reply(response.status, body, date)
+        return Reply(response.status, body, date, retry_after=retry_after)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from math import ceil
 
 #: A call whose signed time differs from `Date` by more is repeated with the right time.
 SIGNED_SECONDS_MAX = 30
 BEIJING_SECONDS = 8 * 3_600
 DAY_SECONDS = 86_400
+RETRY_AFTER_DIGITS_MAX = 9
 
 
 class NetworkClock:
@@ -46,6 +48,15 @@ def date_of(header: str | None) -> int | None:
     except ValueError:
         return None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def seconds_of_retry_after(header: str | None, now: float) -> int | None:
+    """Return the seconds of a `Retry-After` header, None for none; `now`: the network's time."""
+    text = (header or "").strip()
+    if text.isascii() and text.isdigit():
+        return min(int(text[:RETRY_AFTER_DIGITS_MAX]), DAY_SECONDS)
+    moment = date_of(text)
+    return None if moment is None else min(max(0, ceil(moment - now)), DAY_SECONDS)
 
 
 def shanghai_day(seconds: float) -> int:

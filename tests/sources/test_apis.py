@@ -376,6 +376,11 @@ class TestClasses:
             found = read_answer(api, job, QUERY, status, body)
             assert isinstance(found, ApiProblem), (status, body)
             assert found.error is error
+        for status, wait_seconds, error in ((429, 8, WAIT), (503, 8, WAIT), (503, None, RETRY), (502, 8, RETRY)):
+            found = read_answer(api, job, QUERY, status, b"", wait_seconds)
+            assert isinstance(found, ApiProblem)
+            assert found.error is error
+            assert found.wait_seconds == (8 if error is WAIT else None)
 
 
 def taobao_page(member: str = "results", **data: Any) -> dict[str, Any]:

@@ -135,6 +135,7 @@ class _Odd(BaseHTTPRequestHandler):
         self.send_response_only(302 if self.path == "/moved" else 200)
         self.send_header("Location", "/")
         self.send_header("Date", "Sat, 10 Jan 2026 03:25:00 GMT")
+        self.send_header("Retry-After", "8")
         self.send_header("Content-Length", "1000")
         self.end_headers()
         with contextlib.suppress(OSError):  # a client that gave up
@@ -166,6 +167,7 @@ class TestGateway:
 
         good = asyncio.run(post("/"))
         assert (good.status, len(good.body), good.date) == (200, 1_000, 1_768_015_500)
+        assert good.retry_after == "8"
         assert asyncio.run(post("/moved")).status == 302
         late = asyncio.run(post("/slow", 0.05))
         assert (late.status, late.failure != "") == (0, True)

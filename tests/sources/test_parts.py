@@ -24,6 +24,7 @@ from rebate_app.sources.network_clock import (
     day_of_text,
     day_start,
     month_before,
+    seconds_of_retry_after,
     shanghai_day,
 )
 from rebate_app.sources.scans import (
@@ -70,6 +71,14 @@ class TestClock:
         assert date_of("Sat, 10 Jan 2026 03:25:00 -0000") == 1_768_015_500
         assert date_of(None) is None
         assert date_of("soon") is None
+
+    def test_when_to_come_again(self) -> None:
+        """`Retry-After` has seconds, or a moment of the network's clock; at most a day is waited."""
+        at, text = 1_768_015_500, "Sat, 10 Jan 2026 03:25:00 GMT"
+        found = [seconds_of_retry_after(each, at) for each in ("8", " 0 ", text, "9" * 5_000)]
+        assert found == [8, 0, 0, DAY_SECONDS]
+        assert seconds_of_retry_after(text, at - 7.5) == 8
+        assert [seconds_of_retry_after(each, at) for each in (None, "", "soon", "-1", "٣")] == [None] * 5
 
     def test_shanghai_days(self) -> None:
         """They begin at 16:00 UTC."""
@@ -149,14 +158,25 @@ class TestApp:
         app.limit_method("m", 10.0, ApiProblem(ErrorClass.WAIT, "7", "", wait_seconds=17))
         assert app.wait_seconds("m", 10.0, NOON, rescan=False) == 18
         assert app.wait_seconds("other", 10.0, NOON, rescan=False) == 0
-        app.admit_method("m")
+        app = self.app()
         waits = []
         for _ in range(8):
             app.limit_method("m", 10.0, limited)
             waits.append(app.wait_seconds("m", 10.0, NOON, rescan=False))
         assert waits == [2, 4, 8, 16, 32, 60, 60, 60]
         app.admit_method("m")
-        assert app.wait_seconds("m", 10.0, NOON, rescan=False) == 0
+        assert app.wait_seconds("m", 70.0, NOON, rescan=False) == 0
+        app.limit_method("m", 70.0, limited)
+        assert app.wait_seconds("m", 70.0, NOON, rescan=False) == 2
+
+    def test_a_ban_ends_by_time(self) -> None:
+        """Not by the answer to a call that another account made before it, nor by a shorter one."""
+        app = self.app()
+        app.limit_method("m", 10.0, ApiProblem(ErrorClass.WAIT, "7", "", wait_seconds=8))
+        app.admit_method("m")
+        app.limit_method("m", 11.0, ApiProblem(ErrorClass.WAIT, "429", ""))
+        assert app.wait_seconds("m", 11.0, NOON, rescan=False) == 8
+        assert app.wait_seconds("m", 19.0, NOON, rescan=False) == 0
 
     def test_the_next_day(self) -> None:
         """Closed until midnight in Shanghai, by the network's clock."""

@@ -493,6 +493,24 @@ class TestEachAlone:
         assert worker.run.stops() == []
         assert missing("taobao", network, log, BEGIN + 12 * 3_600 - LATE_SECONDS) == []
 
+    @pytest.mark.parametrize("learning", [True, False])
+    def test_the_network_says_how_long_to_wait(self, learning: bool) -> None:  # noqa: FBT001 - a case
+        """N + 1 s by `Retry-After`, also where the first answer says so, for all accounts of the app."""
+        clock = Clock(BEGIN + 12 * 3_600)
+        worker = a_worker("jd", new_network("jd", 100, 1), clock, Log())
+        if not learning:
+            worker.until(clock.now + 60, lambda: worker.app.clock.is_known)
+            clock.advance(1)
+        call = worker.run.next(clock.mono + 1, clock.wall)
+        assert isinstance(call, Call)
+        assert call.is_learning == learning
+        reply = Reply(429, b"", int(clock.now), retry_after="8")
+        assert worker.run.answer(call, reply, clock.mono + 1, clock.wall) is None
+        other = AccountRun(replace(ACCOUNT, id="other"), worker.app, worker.run._api)
+        for run in (worker.run, other):
+            assert run.next(clock.mono + 9.5, clock.wall) == pytest.approx(0.5)
+            assert isinstance(run.next(clock.mono + 20, clock.wall), Call)
+
     def test_a_learned_limit_does_not_outlive_a_resume(self) -> None:
         """Windows are as long as the network's limit again."""
         network = new_network("taobao", 100, 1, Switches(short_days=[(BEGIN, BEGIN + DAY)]))

@@ -28,6 +28,7 @@ LOOK_BACK_SECONDS = 90 * 86_400
 HTTP_TOO_MANY = 429
 HTTP_ERROR_MIN = 400
 HTTP_SERVER_ERROR_MIN = 500
+HTTP_UNAVAILABLE = 503
 MESSAGE_CHARACTERS_MAX = 300
 
 Document = dict[str, Any]
@@ -135,10 +136,16 @@ def load_api(network: str) -> ApiClient:
     return api
 
 
-def read_answer(api: ApiClient, job: JobSpec, query: Query, status: int, body: bytes) -> RowPage | ApiProblem:
-    """Return what an HTTP answer means; what is not understood is an error, never an empty page."""
-    if status == HTTP_TOO_MANY:
-        return ApiProblem(ErrorClass.WAIT, "http-429", "too many requests")
+def read_answer(
+    api: ApiClient, job: JobSpec, query: Query, status: int, body: bytes, wait_seconds: int | None = None
+) -> RowPage | ApiProblem:
+    """Return what an HTTP answer means; what is not understood is an error, never an empty page.
+
+    `wait_seconds`: what its header `Retry-After` says.
+    """
+    if status == HTTP_TOO_MANY or (status == HTTP_UNAVAILABLE and wait_seconds is not None):
+        message = "too many requests" if status == HTTP_TOO_MANY else "the network's server asks to wait"
+        return ApiProblem(ErrorClass.WAIT, f"http-{status}", message, wait_seconds=wait_seconds)
     if status >= HTTP_SERVER_ERROR_MIN:
         return ApiProblem(ErrorClass.RETRY, f"http-{status}", "the network's server failed")
     document = parse_answer(body)
