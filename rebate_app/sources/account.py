@@ -7,15 +7,17 @@ is under way at a time, and a watermark never goes back by itself (docs/spec/sou
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rebate_app.domain.reasons import INTERNAL_ERROR
 from rebate_app.wire.networks.adapter import Row
 
-from .apis.api import LOOK_BACK_SECONDS, ApiClient, ApiProblem, ErrorClass, Query, read_answer
+from .apis.api import LOOK_BACK_SECONDS, ApiClient, ApiProblem, ErrorClass, Query, RowPage, read_answer
 from .app import AppRun
 from .configuration import AccountConfiguration
 from .job import JobRun, Stop
@@ -30,10 +32,19 @@ LOOK_BACK_MARGIN_SECONDS = 300
 IDLE_SECONDS = 1.0
 #: What waits for longer than any back-off waits for another day.
 SOON_SECONDS = 2 * RETRY_MAX_SECONDS
+#: How often a job asks for the network's time again while it is in doubt.
+DOUBT_SECONDS = 5
+#: Less than that is the time that a first scan takes.
+LOST_SECONDS_MIN = 60
+
+log = logging.getLogger(__name__)
 
 
 class Call(Struct, frozen=True):
-    """One call to make: a signed form for a URL. `signed_at`: the time in it, Unix seconds."""
+    """One call to make: a signed form for a URL. `signed_at`: the time in it, Unix seconds.
+
+    `in_doubt`: made while no two witnesses told that time.
+    """
 
     job: JobRun
     url: str
@@ -42,6 +53,7 @@ class Call(Struct, frozen=True):
     signed_at: int
     is_rescan: bool
     is_learning: bool
+    in_doubt: bool = False
 
 
 class Reply(Struct, frozen=True):
@@ -93,8 +105,9 @@ class AccountRun:
         if self.paused or self.stopped is not None or self.app.stopped is not None:
             return IDLE_SECONDS
         now = self.app.clock.now(mono, wall_seconds)
-        if not self.app.clock.is_known:
+        if self.app.asks_the_time(now):
             return self._learning_call(mono, now)
+        self._correct(mono, now)
         waits = [self._seconds_to_hot(job, mono) for job in self.jobs if job.stopped is None]
         jobs = sorted((job for job in self.jobs if job.stopped is None), key=lambda job: job.last_call)
         for rescan in (False, True):
@@ -106,17 +119,36 @@ class AccountRun:
                     waits.append(wait)
         return min(waits, default=IDLE_SECONDS)
 
+    def _correct(self, mono: float, now: float) -> None:
+        """Bring back what is kept of a time that has not come yet, once now is known to be earlier."""
+        self._know_day(mono, now)
+        if not self.app.clock.is_agreed:
+            return
+        latest = int(now) - LAG_SECONDS
+        for job in self.jobs:
+            if job.watermark is not None and job.watermark > latest + SIGNED_SECONDS_MAX:
+                name = f"{self.configuration.id}/{job.spec.name}"
+                log.warning("source %s: the watermark was %d s ahead", name, job.watermark - latest)
+                job.take_back(latest, min(latest, self._begin(now)))
+
+    def _know_day(self, mono: float, now: float) -> None:
+        self.app.know_day(mono, now)
+        for job in self.jobs:
+            if self.app.clock.is_agreed or (self.app.clock.is_known and not job.day):
+                job.begin_day(self.app.budget.day)
+
     def _seconds_to_hot(self, job: JobRun, mono: float) -> float:
         """Return when the job looks for new rows again; re-scans are begun then, too."""
-        return max(IDLE_SECONDS, job.hot_started + self.configuration.hot_seconds - mono)
+        return max(IDLE_SECONDS, self._next_hot(job) - mono)
 
     def is_idle(self, mono: float, wall_seconds: float) -> bool:
         """Return whether no job has anything to read before long, or everything that has is stopped."""
         if self.paused or self.stopped is not None or self.app.stopped is not None:
             return True
-        if not self.app.clock.is_known:
-            return False
         now = self.app.clock.now(mono, wall_seconds)
+        if self.app.asks_the_time(now):
+            wait = self.app.seconds_to_ask(self.jobs[0].spec.method, mono, now)
+            return wait is None or wait > SOON_SECONDS
         waits = [
             self._wait_seconds(job, mono, now, rescan=rescan)
             for job in self.jobs
@@ -129,17 +161,20 @@ class AccountRun:
     def is_behind(self) -> bool:
         """Return whether rows are left to read that cannot be read soon."""
         jobs = [job for job in self.jobs if job.stopped is None and not self.paused]
+        if not self.app.clock.is_known:
+            return bool(jobs)
         return any(job.watermark is None or (job.hot is not None and not job.hot.is_done) for job in jobs)
 
     def _learning_call(self, mono: float, now: float) -> Call | float:
         """Return the first call of an app, whose answer only tells the time."""
         job = self.jobs[0]
-        wait = self.app.wait_seconds(job.spec.method, mono, now, rescan=False)
+        wait = self.app.seconds_to_ask(job.spec.method, mono, now)
         if wait is None:
-            return self.app.seconds_to_next_day(now)
+            return IDLE_SECONDS
         wait = max(wait, job.retry_at - mono)
         if wait > 0:
             return wait
+        self.app.count_asking(mono, now)
         end = int(now) - LAG_SECONDS
         query = Query(end - LAG_SECONDS, end)
         return self._made(job, query, mono, now, rescan=False, learning=True)
@@ -161,43 +196,86 @@ class AccountRun:
             return self._hot_scan(job, mono, now)
         if not self.rescans_enabled or job.watermark is None:
             return None
+        if not self.app.clock.is_agreed:
+            return job.scan if self._repeats_rescan(job) else None
         minute = self.configuration.nightly_minute
         if begin_due(job.rescans, int(now), minute, settles=job.spec.settles_monthly):
             job.is_unsaved = True
-        kind = next(runnable(job.rescans, int(now), minute), None)
-        if kind is None:
-            return None
-        if job.scan is None or job.scan.kind != kind or job.scan.is_done:
-            job.scan = Scan(kind, job.rescans[kind].left)
-        return job.scan if job.scan.has_rest(self._earliest(now)) else None
+        for kind in runnable(job.rescans, int(now), minute):
+            if job.scan is None or job.scan.kind != kind or job.scan.is_done:
+                job.scan = Scan(kind, job.rescans[kind].left)
+            if job.scan.has_rest(*self._bounds(mono, now, rescan=True)):
+                return job.scan
+        return None
+
+    @staticmethod
+    def _repeats_rescan(job: JobRun) -> bool:
+        """Return whether the page that is made once more is one of a re-scan."""
+        scan, reading = job.scan, job.reading
+        return job.repeats and scan is not None and reading is not None and reading.scan_kind == scan.kind
 
     def _hot_scan(self, job: JobRun, mono: float, now: float) -> Scan | None:
-        """Return the hot scan under way, or a new one if it is due."""
+        """Return the hot scan under way, or a new one if it is due.
+
+        While the newest time is in doubt a minute is read in any case: its answer tells the time again.
+        """
+        earliest, latest = self._bounds(mono, now, rescan=False)
         if job.hot is not None and not job.hot.is_done:
-            return job.hot
-        if mono - job.hot_started < self.configuration.hot_seconds:
+            job.hot_until = min(job.hot_until, latest)
+            if job.hot.has_rest(earliest, latest):
+                return job.hot
+        if mono < self._next_hot(job) and not self._was_mistaken(job, mono, now):
             return None
-        earliest = self._earliest(now)
-        if job.watermark is None:
-            start = max(earliest, self.configuration.since or earliest)
-        else:
+        start = self._begin(latest + LAG_SECONDS)
+        if job.watermark is not None:
             start = max(earliest, job.watermark - self.configuration.overlap_seconds)
-        end = int(now) - LAG_SECONDS
-        if end <= start or (job.watermark is not None and end <= job.watermark):
+        if not self.app.clock.is_agreed:
+            start = min(start, latest - LAG_SECONDS)
+        elif job.watermark is not None and latest <= job.watermark:
             return None
-        job.hot, job.hot_started = Scan(HOT, [(start, end)]), mono
+        if latest <= start:
+            return None
+        job.hot, job.hot_started, job.hot_until = Scan(HOT, [(start, latest)]), mono, latest
         return job.hot
+
+    def _next_hot(self, job: JobRun) -> float:
+        """Return when (mono) the next hot scan is due: soon while the network's time is in doubt."""
+        if self.app.clock.is_agreed:
+            return job.hot_started + self.configuration.hot_seconds
+        every = min(self.configuration.hot_seconds, DOUBT_SECONDS)
+        return job.hot_started + (0.0 if job.repeats else every)
+
+    def _was_mistaken(self, job: JobRun, mono: float, now: float) -> bool:
+        """Return whether the last hot scan began with a time that is known to have been wrong."""
+        if job.hot is None or not self.app.clock.is_agreed:
+            return False
+        until = job.hot_started - mono + now - LAG_SECONDS
+        return abs(until - job.hot_until) > SIGNED_SECONDS_MAX
+
+    def _bounds(self, mono: float, now: float, *, rescan: bool) -> tuple[int, int]:
+        """Return from where to where rows may be asked for; nobody but the hot scan is kept from the last."""
+        if rescan:
+            return self._earliest(now), int(now)
+        least = self.app.clock.least(mono, now)
+        return self._earliest(least), int(least) - LAG_SECONDS
 
     @staticmethod
     def _earliest(now: float) -> int:
         return int(now) - LOOK_BACK_SECONDS + LOOK_BACK_MARGIN_SECONDS
 
+    def _begin(self, now: float) -> int:
+        """Return where an account without a watermark begins."""
+        return max(self._earliest(now), self.configuration.since or 0)
+
     def _call(self, job: JobRun, mono: float, now: float, *, rescan: bool) -> Call | float:
+        if rescan and not self.app.clock.is_agreed and job.reading is not None:
+            return self._made(job, job.reading.query, mono, now, rescan=True, learning=False)
         scan = self._scan_of(job, mono, now, rescan=rescan)
         limit = job.limit_seconds(self._api.limit_seconds, now)
-        window = None if scan is None else scan.window(limit, self._earliest(now))
+        window = None if scan is None else scan.window(limit, *self._bounds(mono, now, rescan=rescan))
         if scan is None or window is None:
             return 0.0
+        self._note_lost(job, scan)
         if job.reading is None or job.reading.scan_kind != scan.kind or job.reading.window != window:
             job.reading = WindowRead(
                 self._api, window, scan.kind, backward=self._backward, by_settlement=scan.by_settlement
@@ -209,12 +287,21 @@ class AccountRun:
     ) -> Call:
         """Return a call and count it."""
         app = self.app.configuration
+        in_doubt = not self.app.clock.is_agreed
         job.last_call = mono
-        if not learning:
-            job.count_call(now, rescan=rescan)
+        job.count_call(rescan=rescan, in_doubt=in_doubt)
         self.app.count_call(mono, rescan=rescan)
         form = self._api.form(app, self.configuration, job.spec, query, int(now))
-        return Call(job, app.url, form, query, int(now), rescan, learning)
+        return Call(job, app.url, form, query, int(now), rescan, learning, in_doubt)
+
+    def _note_lost(self, job: JobRun, scan: Scan) -> None:
+        """Tell which seconds of a window had left the look-back before they were read."""
+        if scan.lost_seconds >= LOST_SECONDS_MIN:
+            name = f"{self.configuration.id}/{job.spec.name}"
+            log.warning(
+                "source %s: the network no longer shows %d s that were to be read", name, scan.lost_seconds
+            )
+            scan.lost_seconds = 0
 
     # -- what an answer means
 
@@ -224,8 +311,8 @@ class AccountRun:
         if reply.date is not None:
             self.app.clock.learn(reply.date, mono, wall_seconds)
         now = self.app.clock.now(mono, wall_seconds)
+        self._know_day(mono, now)
         if call.is_learning:
-            job.count_call(now, rescan=False)
             self._learned(call, reply, mono, now)
             return None
         wrong_time = reply.date is not None and abs(reply.date - call.signed_at) > SIGNED_SECONDS_MAX
@@ -248,7 +335,11 @@ class AccountRun:
         scan = job.scan if call.is_rescan else job.hot
         if reading is None or scan is None:
             return None
-        return self._progress(job, scan, reading, reading.take(page), mono, now)
+        fetched = self._progress(job, scan, reading, reading.take(page), mono, now)
+        if fetched is None:
+            return None
+        _, latest = self._bounds(mono, now, rescan=call.is_rescan)
+        return replace(fetched, end=min(fetched.end, latest))
 
     def _read(self, call: Call, reply: Reply, now: float) -> RowPage | ApiProblem:
         wait_seconds = seconds_of_retry_after(reply.retry_after, now)
@@ -318,14 +409,15 @@ class AccountRun:
     # -- what an error does
 
     def _fail(self, job: JobRun, call: Call, problem: ApiProblem, mono: float, now: float) -> None:
-        """Do what the class of a problem says."""
+        """Do what the class of a problem says; one about a window that was in doubt is no word about it."""
         self._note(job, problem, now)
-        if problem.error is ErrorClass.RETRY:
+        is_about_window = problem.error in (ErrorClass.HALVE, ErrorClass.STOP) and problem.reach == "job"
+        if problem.error is ErrorClass.RETRY or (call.in_doubt and is_about_window):
             self._retry(job, mono, now, problem)
         elif problem.error is ErrorClass.WAIT:
             self.app.limit_method(job.spec.method, mono, problem)
         elif problem.error is ErrorClass.TOMORROW:
-            self.app.close_for_today(now)
+            self.app.close_for_today(mono, self.app.clock.least(mono, now))
         elif problem.error is ErrorClass.HALVE:
             self._halve(job, call, problem, now)
         else:
@@ -384,7 +476,7 @@ class AccountRun:
         """Return up to where a job is read: its watermark, or where it begins."""
         if job.watermark is not None:
             return job.watermark
-        return max(self._earliest(now), self.configuration.since or 0)
+        return self._begin(now)
 
     def stops(self) -> Sequence[Stop]:
         """Return everything that is stopped of this account."""

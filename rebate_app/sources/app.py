@@ -12,6 +12,8 @@ from .job import Stop
 from .network_clock import NetworkClock, day_start, shanghai_day
 
 WAIT_FIRST_SECONDS, WAIT_MAX_SECONDS = 2.0, 60.0
+#: How often the time is asked for at most while no calls of the last known day are left.
+ASK_AGAIN_SECONDS = 300.0
 
 
 class AppRun:
@@ -24,7 +26,10 @@ class AppRun:
         self.budget = DayBudget(configuration.per_day, share)
         self.stopped: Stop | None = None
         self.closed_until: int | None = None
+        self._closed_mono = 0.0  # until then at the latest: a day has 24 hours
         self._waits: dict[str, tuple[float, float]] = {}  # by method: until (mono), the next wait
+        self._asked: dict[bool, float] = {}  # by whether the time was known: when it was asked for (mono)
+        self._asked_on = 0  # our clock's day
 
     def share(self, share: float, mono: float) -> None:
         """Take another part of the app's rate and day, from now on."""
@@ -38,14 +43,57 @@ class AppRun:
 
     def wait_seconds(self, method: str, mono: float, now: float, *, rescan: bool) -> float | None:
         """Return how long a call of a method has to wait, None until the network's next day."""
-        if self.clock.is_known:
-            self.budget.begin(shanghai_day(now))
-            if self.closed_until is not None and now >= self.closed_until:
-                self.closed_until = None
-            if self.closed_until is not None or not self.budget.has_room(rescan=rescan):
-                return None
+        self.know_day(mono, now)
+        if self.closed_until is not None or not self.budget.has_room(rescan=rescan):
+            return None
+        return self._wait_of(method, mono, rescan=rescan)
+
+    def _wait_of(self, method: str, mono: float, *, rescan: bool) -> float:
         until, _ = self._waits.get(method, (mono, 0.0))
         return max(until - mono, self.pace.wait_seconds(mono, low_priority=rescan))
+
+    def know_day(self, mono: float, now: float) -> None:
+        """Take the network's day as today's, once two witnesses tell it; end a closed day that is over."""
+        if self.clock.is_known and (self.clock.is_agreed or not self.budget.day):
+            self.budget.begin(shanghai_day(now))
+        if self.closed_until is None:
+            return
+        if self.clock.is_agreed:
+            self.closed_until = min(self.closed_until, day_start(shanghai_day(now) + 1))
+        if mono >= self._closed_mono or (self.clock.is_known and now >= self.closed_until):
+            self.closed_until = None
+
+    def asks_the_time(self, now: float) -> bool:
+        """Return whether the next call only asks for the time.
+
+        That is the first one, and where the calls of the last known day are used up and one answer alone says
+        that this day is over, the one that has to confirm it.
+        """
+        if not self.clock.is_known:
+            return True
+        is_other_day = shanghai_day(now) != self.budget.day
+        return not self.clock.is_agreed and is_other_day and not self.budget.has_room(rescan=False)
+
+    def seconds_to_ask(self, method: str, mono: float, now: float) -> float | None:
+        """Return how long a call that asks for the time has to wait, None for no time that is known.
+
+        `now`: by our clock while the network's is not known. Where no calls of the last known day are left,
+        it has to show another day, and the call is made once in a while.
+        """
+        self.know_day(mono, now)
+        if self.closed_until is not None:
+            return None
+        if not self.budget.has_room(rescan=False):
+            asked = self._asked.get(self.clock.is_known, float("-inf"))
+            is_other_day = shanghai_day(now) != (self.budget.day or self._asked_on)
+            if not is_other_day or mono - asked < ASK_AGAIN_SECONDS:
+                return None
+        return self._wait_of(method, mono, rescan=False)
+
+    def count_asking(self, mono: float, now: float) -> None:
+        """Note that a call is made that asks for the time."""
+        self._asked[self.clock.is_known] = mono
+        self._asked_on = shanghai_day(now)
 
     def seconds_to_next_day(self, now: float) -> float:
         """Return the seconds until the network's next Shanghai day."""
@@ -54,7 +102,7 @@ class AppRun:
     def count_call(self, mono: float, *, rescan: bool) -> None:
         """Count a call that is made now."""
         self.pace.take(mono)
-        self.budget.count(rescan=rescan)
+        self.budget.count(rescan=rescan, in_doubt=not self.clock.is_agreed)
 
     def limit_method(self, method: str, mono: float, problem: ApiProblem) -> None:
         """Wait with a method: as long as the network says and a second, else twice the last wait."""
@@ -73,6 +121,7 @@ class AppRun:
         until, _ = self._waits.get(method, (float("-inf"), 0.0))
         self._waits[method] = (until, 0.0)
 
-    def close_for_today(self, now: float) -> None:
+    def close_for_today(self, mono: float, now: float) -> None:
         """Make no more calls on this Shanghai day."""
         self.closed_until = day_start(shanghai_day(now) + 1)
+        self._closed_mono = mono + self.closed_until - now

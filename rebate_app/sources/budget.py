@@ -6,6 +6,8 @@ take at most 70 % of a day.
 
 from __future__ import annotations
 
+from collections import Counter
+
 RESCAN_PERCENT = 70
 SPAN_SECONDS = 10
 
@@ -38,39 +40,59 @@ class Pace:
 
 
 class DayBudget:
-    """The calls of one Shanghai day; a new day begins with none."""
+    """The calls of one Shanghai day; a new day begins with those that were made in doubt about the day.
+
+    `day` 0: no answer and no cursor has told a day. Calls that were counted on a day that had not come yet
+    are those of the day on which this is found out.
+    """
 
     def __init__(self, per_day: int, share: float) -> None:
         self.per_day = int(per_day * share)
         self.day = 0
-        self.calls = 0
-        self.rescan_calls = 0
+        self._calls: Counter[int] = Counter()  # by day
+        self._rescan_calls: Counter[int] = Counter()
+        self._doubted = 0
+
+    @property
+    def calls(self) -> int:
+        """Return how many calls were made on the day."""
+        return self._calls[self.day]
+
+    @property
+    def rescan_calls(self) -> int:
+        """Return how many of them were made for re-scans."""
+        return self._rescan_calls[self.day]
 
     def begin(self, day: int) -> None:
-        """Go to a day, if it is a later one; calls before the first day is known count on it."""
-        if self.day == 0:
+        """Go to a day that is known to be today's, whether it is a later or an earlier one."""
+        if day > self.day > 0:
+            self._calls[day] += self._doubted
+        self._doubted = 0
+        if day != self.day:
+            self._calls = _from_day(self._calls, day)
+            self._rescan_calls = _from_day(self._rescan_calls, day)
             self.day = day
-        elif day > self.day:
-            self.day, self.calls, self.rescan_calls = day, 0, 0
 
     def restore(self, day: int, calls: int, rescan_calls: int) -> None:
         """Add the calls that were made on a day before this process began."""
-        if day > self.day:
-            self.day, self.calls, self.rescan_calls = day, 0, 0
-        if day == self.day:
-            self.calls += calls
-            self.rescan_calls += rescan_calls
+        if self.day == 0 < day:
+            self.begin(day)
+        self.day = max(self.day, day)
+        self._calls[day or self.day] += calls
+        self._rescan_calls[day or self.day] += rescan_calls
 
     def recount(self, jobs: list[tuple[int, int, int]]) -> None:
         """Take the calls of jobs, each with its day, its calls, and those of them for re-scans."""
-        self.day = max([self.day, *(day for day, _, _ in jobs)])
-        self.calls = sum(calls for day, calls, _ in jobs if day == self.day)
-        self.rescan_calls = sum(rescans for day, _, rescans in jobs if day == self.day)
+        self._calls.clear()
+        self._rescan_calls.clear()
+        for day, calls, rescan_calls in jobs:
+            self.restore(day, calls, rescan_calls)
 
-    def count(self, *, rescan: bool) -> None:
-        """Count a call."""
-        self.calls += 1
-        self.rescan_calls += rescan
+    def count(self, *, rescan: bool, in_doubt: bool = False) -> None:
+        """Count a call; `in_doubt`: another day may have begun."""
+        self._calls[self.day] += 1
+        self._rescan_calls[self.day] += rescan
+        self._doubted = self._doubted + 1 if in_doubt else 0
 
     def has_room(self, *, rescan: bool) -> bool:
         """Return whether a call may be made today."""
@@ -82,3 +104,8 @@ class DayBudget:
     def left(self) -> int:
         """Return how many calls are left today."""
         return max(0, self.per_day - self.calls)
+
+
+def _from_day(counts: Counter[int], day: int) -> Counter[int]:
+    """Return the counts of a day: its own, those of later ones, and those of an unknown one."""
+    return Counter({day: sum(count for each, count in counts.items() if each == 0 or each >= day)})

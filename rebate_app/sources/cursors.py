@@ -136,10 +136,15 @@ class CursorTopic(ControlTopic[str, JobCursor | AccountDecision]):
             raise UnreadableValueError(str(error)) from None
 
     def _not_before(self, name: str, cursor: JobCursor) -> JobCursor:
-        """Return a cursor with the greater watermark: a worker that was frozen may write an old one."""
+        """Return a cursor with the greater watermark: a worker that was frozen may write an old one.
+
+        One that was corrected more often is newer, whatever its watermark.
+        """
         known: Any = self.entries.get(name)
         if not isinstance(known, JobCursor) or known.watermark is None:
             return cursor
-        if cursor.watermark is not None and cursor.watermark >= known.watermark:
-            return cursor
-        return replace(cursor, watermark=known.watermark)
+        is_old = cursor.corrections < known.corrections
+        is_behind = cursor.watermark is None or cursor.watermark < known.watermark
+        if is_old or (is_behind and cursor.corrections == known.corrections):
+            return replace(cursor, watermark=known.watermark, corrections=known.corrections)
+        return cursor

@@ -13,7 +13,7 @@ from rebate_app.wire.moments import SECOND_US, format_moment, parse_moment
 
 from .apis.api import ApiProblem, JobSpec
 from .network_clock import date_text, day_of_text, shanghai_day
-from .scans import Interval, RescanState, Scan
+from .scans import DOUBTED, Interval, RescanState, Scan
 from .window import WindowRead
 
 REFUSED_KEPT = 200
@@ -49,7 +49,8 @@ class RefusedRows(Struct):
 class JobCursor(Struct, frozen=True):
     """What is kept of a job: the record of `rebate-fetch-cursors`. Moments are Unix seconds.
 
-    `rescans`: what is left of each kind of re-scan.
+    `rescans`: what is left of each kind of re-scan. `corrections`: how often the watermark was taken back,
+    because it was later than the network's time.
     """
 
     watermark: int | None
@@ -59,6 +60,7 @@ class JobCursor(Struct, frozen=True):
     rescan_calls_today: int = 0
     rescans: Mapping[str, RescanState] = {}
     refused: RefusedRows = field(default_factory=RefusedRows)
+    corrections: int = 0
 
 
 class JobRun(Struct, kw_only=True):
@@ -84,6 +86,9 @@ class JobRun(Struct, kw_only=True):
     day: int = 0
     calls_today: int = 0
     rescan_calls_today: int = 0
+    doubted_calls: int = 0  # the last of them, made while another day may have begun
+    hot_until: int = 0  # the end of the hot scan as it was meant
+    corrections: int = 0
     pages: int = 0
     halvings: int = 0
     rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ROW_OUTCOMES, 0))
@@ -96,6 +101,7 @@ class JobRun(Struct, kw_only=True):
         self.watermark = cursor.watermark
         self.day, self.calls_today = cursor.day, cursor.calls_today
         self.rescan_calls_today = cursor.rescan_calls_today
+        self.corrections = cursor.corrections
         self.rescans = {
             kind: RescanState(state.at, list(state.left)) for kind, state in cursor.rescans.items()
         }
@@ -111,15 +117,33 @@ class JobRun(Struct, kw_only=True):
         rescans = {kind: RescanState(state.at, list(state.left)) for kind, state in self.rescans.items()}
         refused = RefusedRows(self.refused.night, list(self.refused.digests))
         counts = (self.day, self.calls_today, self.rescan_calls_today)
-        return JobCursor(self.watermark, now, *counts, rescans, refused)
+        return JobCursor(self.watermark, now, *counts, rescans, refused, self.corrections)
 
-    def count_call(self, now: float, *, rescan: bool) -> None:
-        """Count a call on its Shanghai day."""
-        day = shanghai_day(now)
-        if day > self.day:
-            self.day, self.calls_today, self.rescan_calls_today = day, 0, 0
+    def begin_day(self, day: int) -> None:
+        """Go to a day that is known to be today's; calls of a day that has not come yet are today's."""
+        if day > self.day > 0:
+            self.calls_today, self.rescan_calls_today = self.doubted_calls, 0
+        self.is_unsaved = self.is_unsaved or day < self.day
+        self.day, self.doubted_calls = day, 0
+
+    def count_call(self, *, rescan: bool, in_doubt: bool) -> None:
+        """Count a call on the day of the last `begin_day`; `in_doubt`: another one may have begun."""
         self.calls_today += 1
         self.rescan_calls_today += rescan
+        self.doubted_calls = self.doubted_calls + 1 if in_doubt else 0
+        self.is_unsaved = True
+
+    def take_back(self, latest: int, earliest: int) -> None:
+        """Go back to a moment from a watermark that is later than it can be, and read again what is in doubt.
+
+        Nobody knows when the windows before it were read, so all that the network shows is read again at low
+        priority.
+        """
+        self.watermark = latest
+        self.corrections += 1
+        self.hot = self.reading = None
+        self.hot_started = float("-inf")
+        self.rescans.setdefault(DOUBTED, RescanState()).left = [(earliest, latest)]
         self.is_unsaved = True
 
     def begin_anew(self) -> None:
@@ -143,6 +167,7 @@ def encode_cursor(account: str, job: str, cursor: JobCursor) -> tuple[bytes, byt
         "day": date_text(cursor.day),
         "rescan_calls_today": cursor.rescan_calls_today,
         "rescans": {kind: {"at": each.at, "left": each.left} for kind, each in cursor.rescans.items()},
+        "corrections": cursor.corrections,
     }
     if cursor.refused.digests:
         digests = [b64encode(digest).decode() for digest in cursor.refused.digests]
@@ -163,6 +188,7 @@ def decode_cursor(value: bytes) -> JobCursor:
             int(members.get("rescan_calls_today", 0)),
             {kind: _rescan(each) for kind, each in members.get("rescans", {}).items()},
             _refused(members.get("refused", {})),
+            int(members.get("corrections", 0)),
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"no cursor: {error}") from None

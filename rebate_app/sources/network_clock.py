@@ -18,11 +18,17 @@ RETRY_AFTER_DIGITS_MAX = 9
 
 
 class NetworkClock:
-    """Network time as local monotonic time plus an offset; `wall_seconds` is the local clock's Unix time."""
+    """Network time as local monotonic time plus an offset; `wall_seconds` is the local clock's Unix time.
+
+    `is_agreed`: the newest `Date` has a witness, the one before it or the local clock. Until then it is in
+    doubt: calls are signed with it, and nothing that is kept follows it alone.
+    """
 
     def __init__(self) -> None:
         self._offset: float | None = None
+        self._before = 0.0  # that of the answer before, or of the local clock
         self.skew_seconds = 0.0
+        self.is_agreed = False
 
     @property
     def is_known(self) -> bool:
@@ -31,12 +37,21 @@ class NetworkClock:
 
     def learn(self, date: int, mono: float, wall_seconds: float) -> None:
         """Take the `Date` of an answer that came at the local time `mono`."""
-        self._offset = date - mono
+        offset, local = date - mono, wall_seconds - mono
+        self._before = local if self._offset is None else self._offset
+        self._offset = offset
+        self.is_agreed = min(abs(offset - self._before), abs(offset - local)) <= SIGNED_SECONDS_MAX
         self.skew_seconds = wall_seconds - date
 
     def now(self, mono: float, wall_seconds: float) -> float:
         """Return the network's time in Unix seconds; the local wall clock's before the first answer."""
         return wall_seconds if self._offset is None else mono + self._offset
+
+    def least(self, mono: float, wall_seconds: float) -> float:
+        """Return the network's time; while it is in doubt, the earlier one of what two witnesses tell."""
+        if self._offset is None or self.is_agreed:
+            return self.now(mono, wall_seconds)
+        return mono + min(self._offset, self._before)
 
 
 def date_of(header: str | None) -> int | None:

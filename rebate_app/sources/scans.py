@@ -11,11 +11,13 @@ from collections.abc import Iterator
 
 from msgspec import Struct, field
 
-from .network_clock import DAY_SECONDS, day_start, month_before, shanghai_day
+from .network_clock import DAY_SECONDS, SIGNED_SECONDS_MAX, day_start, month_before, shanghai_day
 
 HOT, RECENT, DAY, NIGHTLY, SETTLEMENT, BACKFILL = "hot", "recent", "day", "nightly", "settlement", "backfill"
+#: What a watermark had passed that turned out to be later than the network's time.
+DOUBTED = "doubted"
 #: In the order of their priority; the hot scan comes before all of them.
-RESCANS = (RECENT, DAY, NIGHTLY, SETTLEMENT, BACKFILL)
+RESCANS = (RECENT, DAY, DOUBTED, NIGHTLY, SETTLEMENT, BACKFILL)
 #: Rows younger than this may not be in the network's index yet.
 LAG_SECONDS = 60
 RECENT_EVERY_SECONDS, RECENT_SECONDS = 540, 3_000
@@ -32,6 +34,7 @@ class Scan(Struct):
     kind: str
     left: list[Interval]
     windows: list[Interval] = field(default_factory=list)
+    lost_seconds: int = 0
 
     @property
     def by_settlement(self) -> bool:
@@ -43,19 +46,32 @@ class Scan(Struct):
         """Return whether nothing is left."""
         return not self.left
 
-    def has_rest(self, earliest: int) -> bool:
-        """Return whether something is left that the network still shows; what it does not show is dropped."""
-        while self.left and not self.windows:
-            start, end = self.left[0]
-            if max(start, earliest) < end:
-                self.left[0] = (max(start, earliest), end)
-                return True
-            self.left.pop(0)
-        return bool(self.left)
+    def has_rest(self, earliest: int, latest: int) -> bool:
+        """Return whether something is left from `earliest` to `latest`; what is not is dropped.
 
-    def window(self, limit_seconds: int, earliest: int) -> Interval | None:
+        Windows that are begun are no exception: time may have passed, and now may turn out to be earlier.
+        `lost_seconds` counts what the network no longer shows.
+        """
+        self.left[:] = _until(self.left, latest)
+        self.windows[:] = _until(self.windows, latest)
+        while self.left:
+            start, end = self.windows[-1] if self.windows else self.left[0]
+            if start >= earliest:
+                return True
+            self.lost_seconds += min(end, earliest) - start
+            if earliest < end:
+                self.left[0] = (earliest, self.left[0][1])
+                self.windows[-1:] = [(earliest, end)] if self.windows else []
+                return True
+            if self.windows:
+                self.complete()
+            else:
+                self.left.pop(0)
+        return False
+
+    def window(self, limit_seconds: int, earliest: int, latest: int) -> Interval | None:
         """Return the window to read now; None if nothing is left."""
-        if not self.has_rest(earliest):
+        if not self.has_rest(earliest, latest):
             return None
         if not self.windows:
             start, end = self.left[0]
@@ -81,6 +97,10 @@ class Scan(Struct):
         return end
 
 
+def _until(intervals: list[Interval], latest: int) -> list[Interval]:
+    return [(start, min(end, latest)) for start, end in intervals if start < latest]
+
+
 class RescanState(Struct):
     """The re-scans of one kind of a job: when the last one began, and what is left of it.
 
@@ -101,10 +121,10 @@ def begin_due(states: dict[str, RescanState], now: int, nightly_minute: int, *, 
     before = {kind: state.at for kind, state in states.items()}
     _begin(states, RECENT, now, RECENT_EVERY_SECONDS, RECENT_SECONDS)
     _begin(states, DAY, now, DAY_EVERY_SECONDS, DAY_SPAN_SECONDS)
-    night = night_of(now, nightly_minute)
+    night, soon = night_of(now, nightly_minute), night_of(now + SIGNED_SECONDS_MAX, nightly_minute)
     for kind, intervals in ((NIGHTLY, nightly_intervals(night)), (SETTLEMENT, settlement_intervals(night))):
         state = states.setdefault(kind, RescanState(at=night))
-        if night > state.at:
+        if not night <= state.at <= soon:  # due, or begun on a night that has not come yet
             state.at = night
             if kind == NIGHTLY or settles:
                 state.left += [each for each in intervals if each not in state.left]
@@ -112,9 +132,13 @@ def begin_due(states: dict[str, RescanState], now: int, nightly_minute: int, *, 
 
 
 def _begin(states: dict[str, RescanState], kind: str, now: int, every: int, span: int) -> None:
-    """Begin a re-scan that is due by its last start, unless that one is still read."""
+    """Begin a re-scan that is due by its last start, unless that one is still read.
+
+    One that began at a moment that has not come yet is due.
+    """
     state = states.setdefault(kind, RescanState(at=now))
-    if now - state.at >= every and not state.left:
+    is_due = now - state.at >= every or state.at - now > SIGNED_SECONDS_MAX
+    if is_due and not state.left:
         state.at = now
         state.left = [(now - span, now - LAG_SECONDS)]
 

@@ -11,7 +11,7 @@ import orjson
 
 from examples.simulators.jd import STATUSES as JD_STATUSES
 from examples.simulators.jd import Jd
-from examples.simulators.network import Network, Switches
+from examples.simulators.network import Answer, Network, Switches
 from examples.simulators.pdd import STATUSES as PDD_STATUSES
 from examples.simulators.pdd import Pdd
 from examples.simulators.taobao import STATUSES as TAOBAO_STATUSES
@@ -127,6 +127,9 @@ class Worker:
         app: AppConfiguration | None = None,
     ) -> None:
         self.network, self.clock, self.log, self.name = network, clock, log, name
+        #: What comes in place of the next answers: a 502 whose `Date` is wrong by so much, or has none.
+        self.odd_answers: list[float | None] = []
+        self.asked: list[Call] = []
         api = load_api(name)
         self.app = AppRun(
             app or AppConfiguration("app", name, api.url, "key", SECRET, per_second=50), clock.mono
@@ -152,9 +155,13 @@ class Worker:
 
     def call(self, call: Call) -> FactBatch | None:
         """Make one call, and send what it brings."""
-        answer = self.network.handle(call.form, self.clock.now)
+        self.asked.append(call)
+        answer, error = self.network.handle(call.form, self.clock.now), None
         self.clock.advance(ANSWER_SECONDS if answer.status else TIME_OUT_SECONDS)
         date = int(self.clock.now) if answer.status else None
+        if self.odd_answers:
+            error = self.odd_answers.pop(0)
+            answer, date = Answer(502), None if error is None else int(self.clock.now + error)
         reply = Reply(answer.status, answer.body, date, "" if answer.status else "timed out")
         fetched = self.run.answer(call, reply, self.clock.mono, self.clock.wall)
         if fetched is None:

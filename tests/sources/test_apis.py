@@ -376,7 +376,12 @@ class TestClasses:
             found = read_answer(api, job, QUERY, status, body)
             assert isinstance(found, ApiProblem), (status, body)
             assert found.error is error
-        for status, wait_seconds, error in ((429, 8, WAIT), (503, 8, WAIT), (503, None, RETRY), (502, 8, RETRY)):
+        for status, wait_seconds, error in (
+            (429, 8, WAIT),
+            (503, 8, WAIT),
+            (503, None, RETRY),
+            (502, 8, RETRY),
+        ):
             found = read_answer(api, job, QUERY, status, b"", wait_seconds)
             assert isinstance(found, ApiProblem)
             assert found.error is error

@@ -65,6 +65,21 @@ class TestClock:
         clock.learn(900, 10.0, 900.0)
         assert clock.now(11.0, 5e9) == 901.0
 
+    def test_one_date_alone_is_in_doubt(self) -> None:
+        """Its witness is the one before it, or the local clock; until then the earlier time is safe."""
+        clock = NetworkClock()
+        clock.learn(1_000, 5.0, 1_300.0)
+        assert (clock.is_agreed, clock.least(5.0, 1_300.0)) == (False, 1_000.0)
+        clock.learn(1_001, 6.0, 1_301.0)
+        assert (clock.is_agreed, clock.least(6.0, 1_301.0)) == (True, 1_001.0)
+        clock.learn(9_000, 7.0, 1_302.0)
+        assert (clock.is_agreed, clock.now(8.0, 0.0), clock.least(8.0, 0.0)) == (False, 9_001.0, 1_003.0)
+        clock.learn(1_302, 7.0, 1_302.0)
+        assert clock.is_agreed
+        clock = NetworkClock()
+        clock.learn(9_000, 5.0, 1_000.0)
+        assert (clock.is_agreed, clock.least(6.0, 1_001.0)) == (False, 1_001.0)
+
     def test_dates_of_answers(self) -> None:
         """RFC 9110; a header without a zone is GMT, what cannot be read is none."""
         assert date_of("Sat, 10 Jan 2026 03:25:00 GMT") == 1_768_015_500
@@ -119,7 +134,7 @@ class TestBudget:
         assert pace.wait_seconds(0.3, low_priority=True) > 0
 
     def test_a_day(self) -> None:
-        """Re-scans take 70 %; a new day begins anew; days do not go back."""
+        """Re-scans take 70 %; a new day begins anew; calls of a day that has not come yet are today's."""
         budget = DayBudget(100, 0.5)
         budget.count(rescan=False)
         budget.begin(7)
@@ -141,6 +156,22 @@ class TestBudget:
         assert (budget.day, budget.calls, budget.rescan_calls) == (7, 13, 5)
         budget.recount([(7, 1, 1), (8, 2, 0)])
         assert (budget.day, budget.calls, budget.rescan_calls) == (8, 2, 0)
+        budget.begin(7)  # the 8th has not come yet
+        assert (budget.day, budget.calls, budget.rescan_calls) == (7, 3, 1)
+
+    def test_calls_of_a_day_that_nobody_knows(self) -> None:
+        """They count on the first that is known; those in doubt on the day that turns out to have begun."""
+        budget = DayBudget(100, 1.0)
+        budget.restore(0, 2, 0)
+        budget.count(rescan=False, in_doubt=True)
+        budget.restore(7, 10, 5)
+        assert (budget.day, budget.calls) == (7, 13)
+        budget.count(rescan=False)
+        budget.count(rescan=False, in_doubt=True)
+        budget.begin(8)
+        assert (budget.day, budget.calls, budget.rescan_calls) == (8, 1, 0)
+        budget.begin(9)
+        assert budget.calls == 0
 
 
 class TestApp:
@@ -181,7 +212,7 @@ class TestApp:
     def test_the_next_day(self) -> None:
         """Closed until midnight in Shanghai, by the network's clock."""
         app = self.app()
-        app.close_for_today(NOON)
+        app.close_for_today(10.0, NOON)
         assert app.wait_seconds("m", 10.0, NOON + 11 * 3_600, rescan=False) is None
         assert app.seconds_to_next_day(NOON) == 12 * 3_600
         assert app.wait_seconds("m", 10.0, NOON + 12 * 3_600, rescan=False) == 0
@@ -193,7 +224,7 @@ class TestScans:
     def test_windows_share_their_edge_and_leave_no_gap(self) -> None:
         """Whatever is halved in between."""
         scan, read = Scan("hot", [(0, 1_000)]), []
-        while (window := scan.window(300, -5)) is not None:
+        while (window := scan.window(300, -5, 2_000)) is not None:
             if window[1] - window[0] > 200 and window[0] % 7 < 4:
                 scan.halve()
                 continue
@@ -207,15 +238,45 @@ class TestScans:
     def test_what_the_network_no_longer_shows_is_dropped(self) -> None:
         """The look-back moves on."""
         scan = Scan("nightly", [(0, 100), (100, 300)])
-        assert scan.window(1_000, 150) == (150, 300)
-        assert Scan("nightly", [(0, 100)]).window(10, 100) is None
+        assert scan.window(1_000, 150, 900) == (150, 300)
+        assert Scan("nightly", [(0, 100)]).window(10, 100, 900) is None
+
+    def test_windows_in_progress_are_clipped_on_both_sides(self) -> None:
+        """What is lost is counted; nothing is left out between what was clipped and what comes next."""
+        scan = Scan("hot", [(0, 800)])
+        assert scan.window(800, 0, 900) == (0, 800)
+        scan.halve()
+        scan.halve()
+        assert scan.windows == [(400, 800), (200, 400), (0, 200)]
+        assert scan.window(800, 50, 900) == (50, 200)
+        assert scan.window(800, 250, 900) == (250, 400)
+        assert (scan.lost_seconds, scan.left) == (250, [(250, 800)])
+        assert scan.window(800, 250, 300) == (250, 300)
+        assert scan.complete() == 300
+        assert scan.window(800, 250, 900) is None
+        assert Scan("hot", [(0, 800)]).window(800, 0, 0) is None
+
+    def test_a_re_scan_that_began_in_the_future_is_due(self) -> None:
+        """Of every kind; a second or two are no matter."""
+        night = shanghai_day(NOON)
+        states = {RECENT: RescanState(NOON + 10), NIGHTLY: RescanState(night)}
+        begin_due(states, NOON, 150, settles=False)
+        assert list(runnable(states, NOON, 150)) == []
+        states = {RECENT: RescanState(NOON + DAY_SECONDS), NIGHTLY: RescanState(night + 2)}
+        begin_due(states, NOON, 150, settles=False)
+        assert list(runnable(states, NOON, 150)) == [RECENT, NIGHTLY]
+        assert (states[RECENT].at, states[NIGHTLY].at) == (NOON, night)
+        begin = day_start(night) + 150 * 60
+        states = {NIGHTLY: RescanState(night)}
+        begin_due(states, begin - 2, 150, settles=False)
+        assert states[NIGHTLY].left == []
 
     def test_a_shorter_limit_cuts_halves_that_were_made_before(self) -> None:
         """No call is spent on a window that is known to be too long."""
         scan = Scan("hot", [(0, 800)])
-        assert scan.window(800, 0) == (0, 800)
+        assert scan.window(800, 0, 900) == (0, 800)
         scan.halve()
-        assert scan.window(100, 0) == (0, 100)
+        assert scan.window(100, 0, 900) == (0, 100)
 
     def test_when_re_scans_begin(self) -> None:
         """Every 540 s, every 6 h, each night; not at the very start, which reads everything anyway."""
@@ -399,6 +460,11 @@ class TestCursors:
         topic.take(self.record(*encode_decision("mm", AccountDecision(paused=True, at=5))))
         assert topic.decision("mm") == AccountDecision(paused=True, at=5)
         assert topic.decision("other") is None
+        corrected = JobCursor(NOON - 60, NOON, 1, 3, corrections=1)
+        for cursor in (corrected, newer):
+            topic.take(self.record(*encode_cursor("mm", "rows", cursor)))
+            assert topic.cursors("mm")["rows"].watermark == NOON - 60
+            assert topic.cursors("mm")["rows"].corrections == 1
         for key, value in ((b"\xff", b""), (b"mm/x", b"{"), (b"mm", b"{"), (None, b"{}")):
             topic.take(self.record(key, value))
         assert len(bad) == 3
@@ -426,11 +492,16 @@ class TestJobs:
     def test_calls_of_a_day(self) -> None:
         """Counted by the network's Shanghai day."""
         job = JobRun(spec=JobSpec("rows", "m"))
-        job.count_call(NOON, rescan=False)
-        job.count_call(NOON, rescan=True)
-        assert (job.calls_today, job.rescan_calls_today, job.is_unsaved) == (2, 1, True)
-        job.count_call(NOON + DAY_SECONDS, rescan=False)
-        assert (job.calls_today, job.rescan_calls_today) == (1, 0)
+        job.count_call(rescan=False, in_doubt=True)
+        job.begin_day(7)  # the first that is known
+        job.count_call(rescan=True, in_doubt=False)
+        assert (job.day, job.calls_today, job.rescan_calls_today, job.is_unsaved) == (7, 2, 1, True)
+        job.count_call(rescan=False, in_doubt=True)
+        job.begin_day(8)
+        assert (job.day, job.calls_today, job.rescan_calls_today) == (8, 1, 0)
+        job.is_unsaved = False
+        job.begin_day(7)  # the 8th has not come yet
+        assert (job.day, job.calls_today, job.is_unsaved) == (7, 1, True)
 
     def test_a_limit_is_remembered_for_the_day(self) -> None:
         """The next day has the network's own again."""

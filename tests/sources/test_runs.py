@@ -494,7 +494,7 @@ class TestEachAlone:
         assert missing("taobao", network, log, BEGIN + 12 * 3_600 - LATE_SECONDS) == []
 
     @pytest.mark.parametrize("learning", [True, False])
-    def test_the_network_says_how_long_to_wait(self, learning: bool) -> None:  # noqa: FBT001 - a case
+    def test_the_network_says_how_long_to_wait(self, learning: bool) -> None:
         """N + 1 s by `Retry-After`, also where the first answer says so, for all accounts of the app."""
         clock = Clock(BEGIN + 12 * 3_600)
         worker = a_worker("jd", new_network("jd", 100, 1), clock, Log())
