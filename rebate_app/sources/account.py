@@ -107,7 +107,7 @@ class AccountRun:
         now = self.app.clock.now(mono, wall_seconds)
         if self.app.asks_the_time(now):
             return self._learning_call(mono, now)
-        self._correct(mono, now)
+        self._correct(now)
         waits = [self._seconds_to_hot(job, mono) for job in self.jobs if job.stopped is None]
         jobs = sorted((job for job in self.jobs if job.stopped is None), key=lambda job: job.last_call)
         for rescan in (False, True):
@@ -119,9 +119,9 @@ class AccountRun:
                     waits.append(wait)
         return min(waits, default=IDLE_SECONDS)
 
-    def _correct(self, mono: float, now: float) -> None:
+    def _correct(self, now: float) -> None:
         """Bring back what is kept of a time that has not come yet, once now is known to be earlier."""
-        self._know_day(mono, now)
+        self._know_day(now)
         if not self.app.clock.is_agreed:
             return
         latest = int(now) - LAG_SECONDS
@@ -131,8 +131,8 @@ class AccountRun:
                 log.warning("source %s: the watermark was %d s ahead", name, job.watermark - latest)
                 job.take_back(latest, min(latest, self._begin(now)))
 
-    def _know_day(self, mono: float, now: float) -> None:
-        self.app.know_day(mono, now)
+    def _know_day(self, now: float) -> None:
+        self.app.know_day(now)
         for job in self.jobs:
             if self.app.clock.is_agreed or (self.app.clock.is_known and not job.day):
                 job.begin_day(self.app.budget.day)
@@ -243,7 +243,8 @@ class AccountRun:
         if self.app.clock.is_agreed:
             return job.hot_started + self.configuration.hot_seconds
         every = min(self.configuration.hot_seconds, DOUBT_SECONDS)
-        return job.hot_started + (0.0 if job.repeats else every)
+        is_owed = job.repeats and not self._repeats_rescan(job)
+        return job.hot_started + (0.0 if is_owed else every)
 
     def _was_mistaken(self, job: JobRun, mono: float, now: float) -> bool:
         """Return whether the last hot scan began with a time that is known to have been wrong."""
@@ -311,7 +312,7 @@ class AccountRun:
         if reply.date is not None:
             self.app.clock.learn(reply.date, mono, wall_seconds)
         now = self.app.clock.now(mono, wall_seconds)
-        self._know_day(mono, now)
+        self._know_day(now)
         if call.is_learning:
             self._learned(call, reply, mono, now)
             return None
@@ -417,7 +418,7 @@ class AccountRun:
         elif problem.error is ErrorClass.WAIT:
             self.app.limit_method(job.spec.method, mono, problem)
         elif problem.error is ErrorClass.TOMORROW:
-            self.app.close_for_today(mono, self.app.clock.least(mono, now))
+            self.app.close_for_today(self.app.clock.least(mono, now))
         elif problem.error is ErrorClass.HALVE:
             self._halve(job, call, problem, now)
         else:

@@ -26,7 +26,6 @@ class AppRun:
         self.budget = DayBudget(configuration.per_day, share)
         self.stopped: Stop | None = None
         self.closed_until: int | None = None
-        self._closed_mono = 0.0  # until then at the latest: a day has 24 hours
         self._waits: dict[str, tuple[float, float]] = {}  # by method: until (mono), the next wait
         self._asked: dict[bool, float] = {}  # by whether the time was known: when it was asked for (mono)
         self._asked_on = 0  # our clock's day
@@ -43,7 +42,7 @@ class AppRun:
 
     def wait_seconds(self, method: str, mono: float, now: float, *, rescan: bool) -> float | None:
         """Return how long a call of a method has to wait, None until the network's next day."""
-        self.know_day(mono, now)
+        self.know_day(now)
         if self.closed_until is not None or not self.budget.has_room(rescan=rescan):
             return None
         return self._wait_of(method, mono, rescan=rescan)
@@ -52,7 +51,7 @@ class AppRun:
         until, _ = self._waits.get(method, (mono, 0.0))
         return max(until - mono, self.pace.wait_seconds(mono, low_priority=rescan))
 
-    def know_day(self, mono: float, now: float) -> None:
+    def know_day(self, now: float) -> None:
         """Take the network's day as today's, once two witnesses tell it; end a closed day that is over."""
         if self.clock.is_known and (self.clock.is_agreed or not self.budget.day):
             self.budget.begin(shanghai_day(now))
@@ -60,7 +59,7 @@ class AppRun:
             return
         if self.clock.is_agreed:
             self.closed_until = min(self.closed_until, day_start(shanghai_day(now) + 1))
-        if mono >= self._closed_mono or (self.clock.is_known and now >= self.closed_until):
+        if self.clock.is_known and now >= self.closed_until:
             self.closed_until = None
 
     def asks_the_time(self, now: float) -> bool:
@@ -80,7 +79,7 @@ class AppRun:
         `now`: by our clock while the network's is not known. Where no calls of the last known day are left,
         it has to show another day, and the call is made once in a while.
         """
-        self.know_day(mono, now)
+        self.know_day(now)
         if self.closed_until is not None:
             return None
         if not self.budget.has_room(rescan=False):
@@ -121,7 +120,6 @@ class AppRun:
         until, _ = self._waits.get(method, (float("-inf"), 0.0))
         self._waits[method] = (until, 0.0)
 
-    def close_for_today(self, mono: float, now: float) -> None:
+    def close_for_today(self, now: float) -> None:
         """Make no more calls on this Shanghai day."""
         self.closed_until = day_start(shanghai_day(now) + 1)
-        self._closed_mono = mono + self.closed_until - now

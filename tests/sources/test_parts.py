@@ -212,7 +212,7 @@ class TestApp:
     def test_the_next_day(self) -> None:
         """Closed until midnight in Shanghai, by the network's clock."""
         app = self.app()
-        app.close_for_today(10.0, NOON)
+        app.close_for_today(NOON)
         assert app.wait_seconds("m", 10.0, NOON + 11 * 3_600, rescan=False) is None
         assert app.seconds_to_next_day(NOON) == 12 * 3_600
         assert app.wait_seconds("m", 10.0, NOON + 12 * 3_600, rescan=False) == 0

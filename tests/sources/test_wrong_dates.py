@@ -106,6 +106,28 @@ class TestOneWrongDate:
         assert clock.now - job.rescans[RECENT].at < 600
         assert missing(name, network, log, clock.now - LATE_SECONDS) == []
 
+    @pytest.mark.parametrize("error", [2 * DAY, -2 * DAY])
+    def test_a_page_of_a_re_scan_is_asked_for_once_more(self, name: str, error: float) -> None:
+        """The same one, though no other re-scan goes on while the time is in doubt."""
+        network, clock, log = a_day_read(name)
+        clock.advance(600)
+        worker = a_worker(name, network, clock, log)
+        while True:
+            step = worker.run.next(clock.mono, clock.wall)
+            if not isinstance(step, Call):
+                clock.advance(max(step, 0.01))
+            elif step.is_rescan:
+                break
+            else:
+                worker.call(step)
+        reply = Reply(502, b"", int(clock.now + error))
+        worker.run.answer(step, reply, clock.mono, clock.wall)
+        clock.advance(1)
+        again = worker.run.next(clock.mono, clock.wall)
+        assert isinstance(again, Call)
+        assert (again.is_rescan, again.query, again.job) == (True, step.query, step.job)
+        assert again.signed_at == int(clock.now + error)
+
 
 class TestWhatIsKept:
     """Cursors of a time that has not come yet are brought back."""
@@ -152,6 +174,23 @@ class TestWhatIsKept:
         worker.odd_answers = [-30 * DAY, -20 * DAY, -9 * DAY]
         worker.until(clock.now + 30)
         assert worker.run.jobs[0].corrections == 0
+
+    def test_a_window_of_the_future_that_was_asked_for(self) -> None:
+        """The watermark follows it as far as its own answer says that time has come."""
+        network, clock, log = a_day_read("jd")
+        clock.advance(400)
+        clock.wall_error = 2 * DAY
+        worker = a_worker("jd", network, clock, log)
+        worker.odd_answers = [2 * DAY, 5 * DAY]
+        marks = list[int]()
+
+        def note() -> bool:
+            marks.append(worker.run.jobs[0].watermark or 0)
+            return len(worker.asked) > 3
+
+        worker.until(clock.now + 30, note)
+        assert any(each.query.end > clock.now for each in worker.asked if not each.is_learning)
+        assert clock.now - 80 < marks[-1] <= clock.now - 59
 
     def test_a_closed_day_of_the_future(self) -> None:
         """An app is closed for the rest of a day, whatever the answer says that closed it."""
@@ -272,6 +311,16 @@ class TestBudgetWithoutTime:
         worker.until(clock.now + 900)
         assert len(network.calls) == calls + 1
         assert worker.run.is_idle(clock.mono, clock.wall)
+
+    def test_an_answer_without_a_date_is_asked_for_again_after_a_while(self) -> None:
+        """Our clock may be wrong, and all these calls too many."""
+        network, clock, log = self.used_up(12)
+        clock.wall_error = DAY
+        calls = len(network.calls)
+        worker = a_worker("jd", network, clock, log, per_day=12)
+        worker.odd_answers = [None] * 100
+        worker.until(clock.now + 1_000)
+        assert len(network.calls) - calls == 4
 
     @pytest.mark.parametrize("wall_error", [0.0, 400.0, 3.0 * DAY])
     def test_the_next_day_goes_on(self, wall_error: float) -> None:
