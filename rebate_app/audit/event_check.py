@@ -152,25 +152,29 @@ class EventCheck:
     ) -> None:
         """Separate events that follow from records after the cut from those that follow from nothing.
 
-        An event counts as the former if its source has any record with its key after the cut.
+        An event counts as the former if its source has any record with its key after the cut. One whose
+        source could not be audited is not judged: that is a finding of its own.
         """
         later: dict[str, set[bytes | None]] = {}
         for offset in offsets:
             topic, key = present.causes[offset]
+            cut = cuts.get((topic, target[1]))
+            if cut is None:
+                self.not_comparable += 1
+                continue
             if topic not in later:
-                later[topic] = await self._keys_after(cuts.get((topic, target[1])), (topic, target[1]))
+                later[topic] = await self._keys_after(cut, (topic, target[1]))
             if key in later[topic]:
                 self.after_cut += 1
             else:
                 self._add_finding(INVENTED_MESSAGE, target, offset, "does not follow from any record")
 
-    async def _keys_after(self, cut: Cut | None, source: Source) -> set[bytes | None]:
+    async def _keys_after(self, cut: Cut, source: Source) -> set[bytes | None]:
         """Return the keys between the cut and the current end, which is not before that of the events."""
         keys: set[bytes | None] = set()
-        if cut is not None:
-            end = await self._logs.end(*source)
-            async for records in self._logs.read(*source, cut.watermark + 1, end):
-                keys |= {record.key for record in records}
+        end = await self._logs.end(*source)
+        async for records in self._logs.read(*source, cut.watermark + 1, end):
+            keys |= {record.key for record in records}
         return keys
 
     def _add_finding(

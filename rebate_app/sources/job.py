@@ -108,8 +108,12 @@ class JobRun(Struct, kw_only=True):
         self.refused = RefusedRows(cursor.refused.night, list(cursor.refused.digests))
 
     def take_watermark(self, kept: JobCursor | None) -> None:
-        """Take the watermark of another process that has come further."""
-        if kept is not None and kept.watermark is not None:
+        """Take the watermark of another process that has come further, or has brought it back since."""
+        if kept is None or kept.watermark is None or kept.corrections < self.corrections:
+            return
+        if kept.corrections > self.corrections:
+            self.watermark, self.corrections = kept.watermark, kept.corrections
+        else:
             self.watermark = max(kept.watermark, self.watermark or kept.watermark)
 
     def cursor(self, now: int) -> JobCursor:

@@ -15,7 +15,7 @@ import pytest
 from rebate_app.cli.command_trail import command_record
 from rebate_app.payouts.activation import Mover
 from rebate_app.payouts.remembered_ends import WHY_CLOSED
-from rebate_app.settings import EXIT_FINDINGS, EXIT_UNAVAILABLE, EXIT_USAGE, Settings, load_settings
+from rebate_app.settings import EXIT_FINDINGS, EXIT_UNAVAILABLE, Settings, load_settings
 from rebate_app.streams.state.log_memory import ENDS_BEFORE, NOBODY_REMEMBERS
 from rebate_app.wire.audit_trail import encode_trail
 from tests.e2e.conftest import NewSystem
@@ -209,9 +209,6 @@ class TestActivate:
         """Refuse an app that does not run here, and to go on where nobody can be asked."""
         message = activate(system, "nobody", old.url, EXIT_UNAVAILABLE)["says"]
         assert "No worker of the app nobody" in message
-        done = system.command("payouts", "activate", "--reason", "x")
-        assert done.returncode == EXIT_USAGE
-        assert "--yes" in done.stderr
 
     def refused_by_the_audit(self, system: System, new: Worker) -> None:
         """Refuse an app in whose table something is missing."""
