@@ -437,6 +437,16 @@ class TestPages:
         assert problem("jd", empty).error is RETRY
         assert problem("jd", broken).error is RETRY
 
+    def test_a_code_counts_by_its_value(self) -> None:
+        """Some writers of JSON have doubles only."""
+        assert answer("jd", jd(200.0, hasMore=False, data=[])) == RowPage([], False)
+        assert answer("taobao", taobao_page(page_no=1.0)) == RowPage([], False, None, "i")
+        as_double, as_integer = (
+            problem("pdd", {"error_response": {"error_code": code, "error_msg": "limit"}})
+            for code in (70031.0, 70031)
+        )
+        assert as_double == as_integer
+
     def test_pdd(self) -> None:
         """The total says whether pages follow; without the total that was asked for it is an error."""
         rows = [{"order_sn": str(number)} for number in range(100)]

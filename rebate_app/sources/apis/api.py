@@ -19,6 +19,7 @@ from rebate_app.networks import NETWORKS
 from rebate_app.wire.json_values import parse_network, parse_network_cut
 from rebate_app.wire.moments import SECOND_US, format_moment
 from rebate_app.wire.networks.adapter import Adapter, PageEnd, Row
+from rebate_app.wire.networks.integers import integer_of
 from rebate_app.wire.networks.pages import NotARow
 
 if TYPE_CHECKING:
@@ -226,6 +227,12 @@ def is_window_too_long(text: str) -> bool:
 def beijing_text(seconds: int) -> str:
     """Return Unix seconds as the networks write them: `yyyy-MM-dd HH:mm:ss` in Beijing time."""
     return format_moment(seconds * SECOND_US)[:19].replace("T", " ")
+
+
+def code_of(value: Any) -> str:
+    """Return a code as text, "" for none: a number by its value, since 200.0 is 200."""
+    number = integer_of(value)
+    return text_of(value) if number is None else str(number)
 
 
 def text_of(value: Any) -> str:

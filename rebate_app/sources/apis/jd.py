@@ -21,6 +21,7 @@ from .api import (
     Query,
     RowPage,
     beijing_text,
+    code_of,
     parse_answer,
     rows_of,
     text_of,
@@ -97,7 +98,7 @@ def read(_job: JobSpec, document: Document, _query: Query) -> RowPage | ApiProbl
         return _problem(envelope if isinstance(envelope, dict) else {}, OUTER)
     document = {name: _with_result(envelope) for name, envelope in document.items()}
     result = _result(document)
-    code = text_of(result.get("code"))
+    code = code_of(result.get("code"))
     if code and code != OK:
         return _problem(result, INNER)
     found = rows_of(ADAPTER, document)
@@ -123,7 +124,7 @@ def _result(document: Document) -> Document:
 
 
 def _problem(fields: Document, table: dict[str, tuple[ErrorClass, Any]]) -> ApiProblem:
-    code = text_of(fields.get("code"))
+    code = code_of(fields.get("code"))
     names = ("zh_desc", "en_desc", "errorMessage", "message", "errorSolution")
     message = next((text_of(fields[name]) for name in names if fields.get(name)), "")
     if code not in table:

@@ -21,6 +21,7 @@ from .api import (
     Query,
     RowPage,
     broken,
+    code_of,
     is_window_too_long,
     rows_of,
     text_of,
@@ -95,7 +96,7 @@ def read(job: JobSpec, document: Document, _query: Query) -> RowPage | ApiProble
 
 
 def _problem(fields: Document) -> ApiProblem:
-    code = text_of(fields.get("error_code"))
+    code = code_of(fields.get("error_code"))
     texts = [text_of(fields.get(name)) for name in ("error_msg", "sub_msg")]
     message = ": ".join(text for text in texts if text)
     if code in CODES:

@@ -22,6 +22,7 @@ from .api import (
     Query,
     RowPage,
     beijing_text,
+    code_of,
     is_window_too_long,
     rows_of,
     text_of,
@@ -115,7 +116,7 @@ def read(_job: JobSpec, document: Document, query: Query) -> RowPage | ApiProble
     rows, page = found
     data = _data(document)
     page_no = data.get("page_no")
-    if page_no is not None and text_of(page_no) != str(query.page):
+    if page_no is not None and code_of(page_no) != str(query.page):
         return unknown("other-page", f"page {query.page} was asked for, and page {page_no} came")
     return RowPage(rows, page.more, None, text_of(data.get("position_index")))
 
@@ -131,7 +132,7 @@ def _data(document: Document) -> Document:
 
 def problem_of(envelope: Document) -> ApiProblem:
     """Return the class of an `error_response`."""
-    code, sub_code = text_of(envelope.get("code")), text_of(envelope.get("sub_code"))
+    code, sub_code = code_of(envelope.get("code")), text_of(envelope.get("sub_code"))
     texts = [text_of(envelope.get(name)) for name in ("msg", "sub_msg")]
     message = ": ".join(text for text in texts if text)
     named = f"{code} {sub_code}".strip()
