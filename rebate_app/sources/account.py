@@ -221,7 +221,8 @@ class AccountRun:
         """
         earliest, latest = self._bounds(mono, now, rescan=False)
         if job.hot is not None and not job.hot.is_done:
-            job.hot_until = min(job.hot_until, latest)
+            if latest < job.hot_until:
+                job.hot_until, job.hot_in_doubt = latest, True
             if job.hot.has_rest(earliest, latest):
                 return job.hot
         if mono < self._next_hot(job) and not self._was_mistaken(job, mono, now):
@@ -236,6 +237,7 @@ class AccountRun:
         if latest <= start:
             return None
         job.hot, job.hot_started, job.hot_until = Scan(HOT, [(start, latest)]), mono, latest
+        job.hot_in_doubt = not self.app.clock.is_agreed
         return job.hot
 
     def _next_hot(self, job: JobRun) -> float:
@@ -247,8 +249,8 @@ class AccountRun:
         return job.hot_started + (0.0 if is_owed else every)
 
     def _was_mistaken(self, job: JobRun, mono: float, now: float) -> bool:
-        """Return whether the last hot scan began with a time that is known to have been wrong."""
-        if job.hot is None or not self.app.clock.is_agreed:
+        """Return whether the last hot scan began with a time in doubt that is known to have been wrong."""
+        if job.hot is None or not job.hot_in_doubt or not self.app.clock.is_agreed:
             return False
         until = job.hot_started - mono + now - LAG_SECONDS
         return abs(until - job.hot_until) > SIGNED_SECONDS_MAX

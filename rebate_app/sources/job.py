@@ -88,6 +88,7 @@ class JobRun(Struct, kw_only=True):
     rescan_calls_today: int = 0
     doubted_calls: int = 0  # the last of them, made while another day may have begun
     hot_until: int = 0  # the end of the hot scan as it was meant
+    hot_in_doubt: bool = False  # whether the time was in doubt when it began or was cut
     corrections: int = 0
     pages: int = 0
     halvings: int = 0

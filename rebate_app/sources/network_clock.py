@@ -12,6 +12,10 @@ from math import ceil
 
 #: A call whose signed time differs from `Date` by more is repeated with the right time.
 SIGNED_SECONDS_MAX = 30
+#: How far an advance may be from what the pace lets expect, as a part of it.
+PACE_DEVIATION_MAX = 0.5
+#: So many in a row have to keep a pace until it is believed.
+STEADY_MIN = 2
 BEIJING_SECONDS = 8 * 3_600
 DAY_SECONDS = 86_400
 RETRY_AFTER_DIGITS_MAX = 9
@@ -20,8 +24,9 @@ RETRY_AFTER_DIGITS_MAX = 9
 class NetworkClock:
     """Network time as local monotonic time plus an offset; `wall_seconds` is the local clock's Unix time.
 
-    `is_agreed`: the newest `Date` has a witness, the one before it or the local clock. Until then it is in
-    doubt: calls are signed with it, and nothing that is kept follows it alone.
+    `is_agreed`: the newest `Date` has a witness, the one before it or the local clock, or goes on at the pace
+    of those before it, as that of a simulated network does. Until then it is in doubt: calls are signed with
+    it, and nothing that is kept follows it alone.
     """
 
     def __init__(self) -> None:
@@ -29,6 +34,9 @@ class NetworkClock:
         self._before = 0.0  # that of the answer before, or of the local clock
         self.skew_seconds = 0.0
         self.is_agreed = False
+        self._newest: tuple[int, float] | None = None  # the newest `Date`, and when it came
+        self._pace = 0.0  # in seconds of the network a local second
+        self._steady = 0  # how many in a row have kept it
 
     @property
     def is_known(self) -> bool:
@@ -40,8 +48,20 @@ class NetworkClock:
         offset, local = date - mono, wall_seconds - mono
         self._before = local if self._offset is None else self._offset
         self._offset = offset
-        self.is_agreed = min(abs(offset - self._before), abs(offset - local)) <= SIGNED_SECONDS_MAX
+        is_near = min(abs(offset - self._before), abs(offset - local)) <= SIGNED_SECONDS_MAX
+        self.is_agreed = self._keeps_pace(date, mono) or is_near
         self.skew_seconds = wall_seconds - date
+
+    def _keeps_pace(self, date: int, mono: float) -> bool:
+        """Note a `Date`; return whether it and those before it keep a pace."""
+        (before, then), self._newest = self._newest or (date, mono), (date, mono)
+        advance, passed, expected = date - before, mono - then, self._pace * (mono - then)
+        if passed > 0:
+            self._pace = advance / passed
+        deviation = max(SIGNED_SECONDS_MAX, advance * PACE_DEVIATION_MAX)
+        keeps = advance > 0 and expected > 0 and abs(advance - expected) <= deviation
+        self._steady = self._steady + 1 if keeps else 0
+        return self._steady >= STEADY_MIN
 
     def now(self, mono: float, wall_seconds: float) -> float:
         """Return the network's time in Unix seconds; the local wall clock's before the first answer."""

@@ -42,11 +42,15 @@ DESTINATION = Destination("order_topic", "order_topic-dlt", 8, "rebate", WorkerI
 
 @dataclass
 class Clock:
-    """Time at the network, the local monotonic clock, and a local wall clock that may be wrong."""
+    """Time at the network, the local monotonic clock, and a local wall clock that may be wrong.
+
+    `pace`: seconds of the network a local second, as in a simulation.
+    """
 
     now: float
     wall_error: float = 0.0
     mono: float = 1_000.0
+    pace: float = 1.0
 
     @property
     def wall(self) -> float:
@@ -55,7 +59,7 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
-        self.now += seconds
+        self.now += seconds * self.pace
         self.mono += seconds
 
 

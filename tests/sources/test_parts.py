@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -79,6 +80,18 @@ class TestClock:
         clock = NetworkClock()
         clock.learn(9_000, 5.0, 1_000.0)
         assert (clock.is_agreed, clock.least(6.0, 1_001.0)) == (False, 1_001.0)
+
+    @pytest.mark.parametrize("pace", [60, 1_000, 3_600])
+    def test_a_network_of_another_pace_is_believed(self, pace: int) -> None:
+        """From its fourth answer on, whatever is between two; a jump is in doubt there, too."""
+        clock, rng, mono, date = NetworkClock(), random.Random(pace), 5.0, 1_768_015_500
+        for number in range(100):
+            clock.learn(date, mono, 0.0)
+            assert number < 3 or clock.is_agreed, number
+            passed = rng.choice((0.2, 1.5, 5.0, 60.0))
+            mono, date = mono + passed, date + round(passed * pace)
+        clock.learn(date + 10 * DAY_SECONDS * pace, mono, 0.0)
+        assert not clock.is_agreed
 
     def test_dates_of_answers(self) -> None:
         """RFC 9110; a header without a zone is GMT, what cannot be read is none."""

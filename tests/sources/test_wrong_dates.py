@@ -347,3 +347,20 @@ class TestBudgetWithoutTime:
         worker.odd_answers = []
         worker.until(BEGIN + DAY + 600)
         assert worker.app.clock.is_known
+
+
+class TestOtherPace:
+    """A simulated network, whose days pass in minutes."""
+
+    @pytest.mark.parametrize("name", SIMULATORS)
+    @pytest.mark.parametrize("pace", [60.0, 600.0, 3_600.0])
+    def test_days_go_on(self, name: str, pace: float) -> None:
+        """Everything is fetched, days begin and re-reads are made, as on a network of our pace."""
+        network, log, clock = new_network(name, 300, 3, late=False), Log(), Clock(BEGIN, pace=pace)
+        worker = a_worker(name, network, clock, log)
+        worker.until(BEGIN + 4 * DAY)
+        assert missing(name, network, log, clock.now - 3_600 - 120 * pace) == []
+        for job in worker.run.jobs:
+            assert job.day >= shanghai_day(clock.now - 600 - 120 * pace)
+            assert job.rescans[LAST_DAY].at > BEGIN
+        assert len(worker.asked) < 1_500, "it does not ask in a hot loop"
