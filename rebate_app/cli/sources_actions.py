@@ -36,9 +36,9 @@ from rebate_app.sources.cursors import (
     AccountDecision,
     CursorTopic,
     NewestCursors,
-    asked_for,
     decided,
     encode_decision,
+    with_backfill,
 )
 from rebate_app.sources.gateway import Gateway, HttpGateway
 from rebate_app.sources.poll import FetcherIdentity, poll_once
@@ -308,7 +308,7 @@ async def backfill(settings: Settings, account: str, start: int, end: int, by: s
     known = topic.decision(account)
     is_same = known is not None and (known.backfill_from, known.backfill_to) == (start, end)
     if known is None or not is_same or _left(topic, account, known.request) == 0:
-        known = asked_for(known, time.time_ns() // 1_000, by, start, end)
+        known = with_backfill(known, time.time_ns() // 1_000, by, start, end)
         await _write(settings, account, known, "sources.backfill")
     waiting_since = time.monotonic()
     while (left := _left(topic := await _cursors(settings), account, known.request)) != 0:

@@ -118,12 +118,12 @@ class PartitionExecutor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def prompt(self, payout_no: str) -> bool:
+    def prompt(self, payout_no: str, *, searches: bool = False) -> bool:
         """Query a payout soon, since its service has called back; return whether it is one of these.
 
-        One that has ended and is not watched any more is looked for, and queried once.
+        `searches`: one that has ended and is not watched any more is looked for, and queried once.
         """
-        return self._watch_list.prompt(payout_no)
+        return self._watch_list.prompt(payout_no, searches=searches)
 
     async def settle(self) -> None:
         """Wait until nothing is in flight (for tests and the end of a worker)."""
@@ -250,10 +250,10 @@ class PartitionExecutor:
         await self._context.fault("attempt-written")
         folded = await self._folded(place, number, at_us)
         await self._context.fault("attempt-folded")
-        asked_us = self._context.clocks.now_us()
+        called_us = self._context.clocks.now_us()
         answer = await self._send(place, folded, spec, at_us)
         await self._context.fault("answered")
-        await self._take_answer(place, spec, answer, asked_us, is_query=False)
+        await self._take_answer(place, spec, answer, called_us, is_query=False)
 
     async def _folded(self, place: Place, number: int, at_us: int) -> Withdrawal:
         """Return the withdrawal once this very attempt is its newest one; NotCalledError if it is not."""
@@ -297,20 +297,20 @@ class PartitionExecutor:
             return
         await self._context.desk.admit(spec)
         self._require_authority()
-        asked_us = self._context.clocks.now_us()
+        called_us = self._context.clocks.now_us()
         answer = await spec.channel.query(_order_of(place, withdrawal, "", ""))
         await self._context.fault("asked")
-        if await self._take_answer(place, spec, answer, asked_us, is_query=True):
+        if await self._take_answer(place, spec, answer, called_us, is_query=True):
             now = self._accounts.withdrawal(*place)
             if now is not None and len(now.attempts) == len(withdrawal.attempts):
                 await self._attempt(place, now, sends_again=True)
 
     async def _take_answer(
-        self, place: Place, spec: ChannelSpec, answer: ChannelAnswer, asked_us: int, *, is_query: bool
+        self, place: Place, spec: ChannelSpec, answer: ChannelAnswer, called_us: int, *, is_query: bool
     ) -> bool:
         """Write what an answer means; return whether the number is to be sent again.
 
-        What is new pauses the channel unless somebody has opened it since `asked_us`; what a query only
+        What is new pauses the channel unless somebody has opened it since `called_us`; what a query only
         repeats, unless somebody has opened it since the attempt and so knows of it.
         """
         self._context.count(spec.name, "question" if is_query else "call", answer.outcome)
@@ -333,7 +333,7 @@ class PartitionExecutor:
         if verdict.pauses:
             reason = answers.MISMATCH if answer.outcome == answers.MISMATCH else answers.PAYER
             is_new = bool(verdict.status) or not is_query
-            await self._context.desk.pause(spec.name, reason, asked_us if is_new else newest.at)
+            await self._context.desk.pause(spec.name, reason, called_us if is_new else newest.at)
         return verdict.sends_again
 
     async def _write(self, place: Place, withdrawal: Withdrawal, newest: Attempt, verdict: Verdict) -> None:

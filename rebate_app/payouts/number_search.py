@@ -1,7 +1,7 @@
 """Looks for withdrawals that have ended by the numbers of their payouts, for callbacks about them.
 
 No record leads from a number to its withdrawal, and a callback about one that ended long ago is rare. So the
-ended ones are read through, a bounded number at a time.
+ended ones are read through, a bounded number at a time, for numbers that no partition watches.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ class NumberSearch:
         if payout_no not in self._sought and len(self._wanted) < WANTED_MAX:
             self._wanted[payout_no] = None
 
-    def step(self) -> list[Place]:
-        """Read some more; return what was found."""
+    def step(self) -> list[tuple[str, Place]]:
+        """Read some more; return the numbers that were found, and where."""
         if not self._sought:
             if not self._wanted:
                 return []
             self._sought, self._wanted = set(self._wanted), {}
             self._places = self._accounts.ended_places()
-        found: list[Place] = []
+        found: list[tuple[str, Place]] = []
         read = 0
         for place in islice(self._places, READ_AT_ONCE):
             read += 1
             withdrawal = self._accounts.withdrawal(*place)
             if withdrawal is not None and withdrawal.payout_no in self._sought:
                 self._sought.discard(withdrawal.payout_no)
-                found.append(place)
+                found.append((withdrawal.payout_no, place))
         if read < READ_AT_ONCE:
             self._sought, self._places = set(), _NOTHING
         return found

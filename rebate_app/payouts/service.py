@@ -157,11 +157,11 @@ class PayoutService:
         served = self._served.get(partition)
         return None if served is None or not served.watch.may_call() else served.manual
 
-    def prompt(self, partition: int, payout_no: str) -> bool:
+    def prompt(self, partition: int, payout_no: str, *, searches: bool = False) -> bool:
         """Ask about a payout of a partition soon; return whether it is one that is watched there."""
         served = self._served.get(partition)
         executor = None if served is None else served.executor
-        return executor is not None and executor.prompt(payout_no)
+        return executor is not None and executor.prompt(payout_no, searches=searches)
 
     def read(self) -> Iterator[Sample]:
         """Yield the gauges."""
@@ -209,7 +209,7 @@ class PayoutService:
     async def _run(self, number: int, task: StreamTask, served: Served) -> None:
         try:
             with translated():
-                book = await self._read_payees(number, task, served)
+                book = await self._payees_of_turn(number, task, served)
         except BROKER_AWAY as error:
             log.warning("payees of partition %d cannot be read for now: %r", number, error)
             await asyncio.sleep(AGAIN_SECONDS)
@@ -223,10 +223,10 @@ class PayoutService:
             log.exception("the payouts of partition %d failed; they begin again", number)
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _read_payees(self, number: int, task: StreamTask, served: Served) -> PayeeBook:
-        """Return the payees of a partition, read to the end as it is behind the fence, once they can be used.
+    async def _payees_of_turn(self, number: int, task: StreamTask, served: Served) -> PayeeBook:
+        """Return the payees of a partition, read to the end as it is behind the fence, in the app's turn.
 
-        Outside of the app's turn they are followed and this does not return: another app writes them.
+        Outside of it another app writes them: they are followed until this is cancelled.
         """
         if self._cipher is None:
             raise RuntimeError("nothing is served without the keys of payees")

@@ -58,11 +58,15 @@ class WatchList:
             if place not in self._attempts:
                 self.restart(place)
 
-    def prompt(self, payout_no: str) -> bool:
-        """Let a payout be queried soon; return whether it is watched. One that is not is looked for first."""
+    def prompt(self, payout_no: str, *, searches: bool = False) -> bool:
+        """Let a payout be queried soon; return whether it is watched.
+
+        `searches`: one that is not is looked for among those that have ended, and queried when it is found.
+        """
         place = self._numbers.get(payout_no)
         if place is None:
-            self._search.want(payout_no)
+            if searches:
+                self._search.want(payout_no)
             return False
         self._watched[place].prompted = True
         self.wake(place)
@@ -70,11 +74,10 @@ class WatchList:
 
     def search(self) -> None:
         """Look on for the payouts that were prompted and are not watched: those that ended long ago."""
-        for place in self._search.step():
-            withdrawal = self._accounts.withdrawal(*place)
-            if withdrawal is not None:
+        for payout_no, place in self._search.step():
+            if place not in self._watched:
                 self._watch(place, 0)
-                self.prompt(withdrawal.payout_no)
+            self.prompt(payout_no)
 
     # -- turns
 
@@ -164,6 +167,6 @@ class WatchList:
     def _watch(self, place: Place, since_us: int) -> None:
         """Watch a withdrawal; one that is new here was taken over with the partition."""
         withdrawal = self._accounts.withdrawal(*place)
-        if withdrawal is not None and withdrawal.updated_at >= since_us and place not in self._watched:
+        if withdrawal is not None and withdrawal.updated_at >= since_us:
             self._watched[place] = Watched(self._taken_over_us)
             self._numbers[withdrawal.payout_no] = place

@@ -105,7 +105,7 @@ class AccountRun:
         if self.paused or self.stopped is not None or self.app.stopped is not None:
             return IDLE_SECONDS
         now = self.app.clock.now(mono, wall_seconds)
-        if self.app.asks_the_time(now):
+        if self.app.needs_time(now):
             return self._learning_call(mono, now)
         self._correct(now)
         waits = [self._seconds_to_hot(job, mono) for job in self.jobs if job.stopped is None]
@@ -146,8 +146,8 @@ class AccountRun:
         if self.paused or self.stopped is not None or self.app.stopped is not None:
             return True
         now = self.app.clock.now(mono, wall_seconds)
-        if self.app.asks_the_time(now):
-            wait = self.app.seconds_to_ask(self.jobs[0].spec.method, mono, now)
+        if self.app.needs_time(now):
+            wait = self.app.seconds_to_learning_call(self.jobs[0].spec.method, mono, now)
             return wait is None or wait > SOON_SECONDS
         waits = [
             self._wait_seconds(job, mono, now, rescan=rescan)
@@ -168,13 +168,13 @@ class AccountRun:
     def _learning_call(self, mono: float, now: float) -> Call | float:
         """Return the first call of an app, whose answer only tells the time."""
         job = self.jobs[0]
-        wait = self.app.seconds_to_ask(job.spec.method, mono, now)
+        wait = self.app.seconds_to_learning_call(job.spec.method, mono, now)
         if wait is None:
             return IDLE_SECONDS
         wait = max(wait, job.retry_at - mono)
         if wait > 0:
             return wait
-        self.app.count_asking(mono, now)
+        self.app.count_learning_call(mono, now)
         end = int(now) - LAG_SECONDS
         query = Query(end - LAG_SECONDS, end)
         return self._made(job, query, mono, now, rescan=False, learning=True)

@@ -12,8 +12,8 @@ from .job import Stop
 from .network_clock import NetworkClock, day_start, shanghai_day
 
 WAIT_FIRST_SECONDS, WAIT_MAX_SECONDS = 2.0, 60.0
-#: How often the time is asked for at most while no calls of the last known day are left.
-ASK_AGAIN_SECONDS = 300.0
+#: So long after a learning call comes the next, while no calls of the last known day are left.
+LEARN_AGAIN_SECONDS = 300.0
 
 
 class AppRun:
@@ -27,8 +27,8 @@ class AppRun:
         self.stopped: Stop | None = None
         self.closed_until: int | None = None
         self._waits: dict[str, tuple[float, float]] = {}  # by method: until (mono), the next wait
-        self._asked: dict[bool, float] = {}  # by whether the time was known: when it was asked for (mono)
-        self._asked_on = 0  # our clock's day
+        self._learning_calls: dict[bool, float] = {}  # the last one (mono), by whether the time was known
+        self._learning_day = 0  # our clock's day then
 
     def share(self, share: float, mono: float) -> None:
         """Take another part of the app's rate and day, from now on."""
@@ -62,8 +62,8 @@ class AppRun:
         if self.clock.is_known and now >= self.closed_until:
             self.closed_until = None
 
-    def asks_the_time(self, now: float) -> bool:
-        """Return whether the next call only asks for the time.
+    def needs_time(self, now: float) -> bool:
+        """Return whether the next call only learns the time.
 
         That is the first one, and where the calls of the last known day are used up and one answer alone says
         that this day is over, the one that has to confirm it.
@@ -73,8 +73,8 @@ class AppRun:
         is_other_day = shanghai_day(now) != self.budget.day
         return not self.clock.is_agreed and is_other_day and not self.budget.has_room(rescan=False)
 
-    def seconds_to_ask(self, method: str, mono: float, now: float) -> float | None:
-        """Return how long a call that asks for the time has to wait, None for no time that is known.
+    def seconds_to_learning_call(self, method: str, mono: float, now: float) -> float | None:
+        """Return how long a call that learns the time has to wait, None for no time that is known.
 
         `now`: by our clock while the network's is not known. Where no calls of the last known day are left,
         it has to show another day, and the call is made once in a while.
@@ -83,16 +83,16 @@ class AppRun:
         if self.closed_until is not None:
             return None
         if not self.budget.has_room(rescan=False):
-            asked = self._asked.get(self.clock.is_known, float("-inf"))
-            is_other_day = shanghai_day(now) != (self.budget.day or self._asked_on)
-            if not is_other_day or mono - asked < ASK_AGAIN_SECONDS:
+            last = self._learning_calls.get(self.clock.is_known, float("-inf"))
+            is_other_day = shanghai_day(now) != (self.budget.day or self._learning_day)
+            if not is_other_day or mono - last < LEARN_AGAIN_SECONDS:
                 return None
         return self._wait_of(method, mono, rescan=False)
 
-    def count_asking(self, mono: float, now: float) -> None:
-        """Note that a call is made that asks for the time."""
-        self._asked[self.clock.is_known] = mono
-        self._asked_on = shanghai_day(now)
+    def count_learning_call(self, mono: float, now: float) -> None:
+        """Note that a learning call is made."""
+        self._learning_calls[self.clock.is_known] = mono
+        self._learning_day = shanghai_day(now)
 
     def seconds_to_next_day(self, now: float) -> float:
         """Return the seconds until the network's next Shanghai day."""

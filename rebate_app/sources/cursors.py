@@ -52,7 +52,7 @@ def decided(known: AccountDecision | None, at: int, by: str, *, paused: bool) ->
     return AccountDecision(paused, at, by, known.backfill_from, known.backfill_to, known.request)
 
 
-def asked_for(known: AccountDecision | None, at: int, by: str, start: int, end: int) -> AccountDecision:
+def with_backfill(known: AccountDecision | None, at: int, by: str, start: int, end: int) -> AccountDecision:
     """Return the request of a backfill after what is `known`, whose pause stays."""
     if known is None:
         return AccountDecision(False, at, by, start, end, at)

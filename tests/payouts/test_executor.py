@@ -487,10 +487,13 @@ class TestCallbacks:
         assert len(there.book.queries) == before, "by itself it is not asked about"
         assert not world.executor.prompt(made.payout_no)
         await world.pass_time(3)
+        assert len(there.book.queries) == before, "another partition may watch it"
+        world.executor.prompt(made.payout_no, searches=True)
+        await world.pass_time(3)
         assert (made.state, len(there.book.queries)) == (ended, before + 1)
         made.updated_at -= 10 * paying.DAY_US
         await world.pass_time(2 * DAY_SECONDS, 3_600)
-        world.executor.prompt(made.payout_no)
+        world.executor.prompt(made.payout_no, searches=True)
         await world.pass_time(3)
         assert len(there.book.queries) == before + 2, "and again after another callback"
 
@@ -506,7 +509,7 @@ class TestCallbacks:
         at_seconds = world.now_us() // paying.SECOND_US
         await there.channel.send(_order_of((USER, "w1"), made, "a@example.com", "张三丰"), at_seconds)
         before = len(there.book.queries)
-        world.executor.prompt(made.payout_no)
+        world.executor.prompt(made.payout_no, searches=True)
         await world.pass_time(3)
         assert (results(log)[-1], len(there.book.queries)) == ("paid", before + 1)
 
@@ -520,7 +523,7 @@ class TestCallbacks:
         for number in range(WANTED_MAX + 5):
             search.want(last if number == 0 else f"unknown-{number}")
         steps = [search.step() for _ in range(4)]
-        assert steps == [[], [], [(USER, f"w{2 * READ_AT_ONCE}")], []]
+        assert steps == [[], [], [(last, (USER, f"w{2 * READ_AT_ONCE}"))], []]
         assert world.reads == 2 * READ_AT_ONCE + 1
 
 

@@ -17,7 +17,7 @@ from rebate_app.sources.account import AccountRun, Call, Reply
 from rebate_app.sources.apis.api import JobSpec, load_api
 from rebate_app.sources.app import AppRun
 from rebate_app.sources.configuration import AccountConfiguration, AppConfiguration, SourcesConfiguration
-from rebate_app.sources.cursors import AccountDecision, CursorTopic, NewestCursors, asked_for, decided
+from rebate_app.sources.cursors import AccountDecision, CursorTopic, NewestCursors, decided, with_backfill
 from rebate_app.sources.facts import FactMaker
 from rebate_app.sources.fetcher import Fetcher, FetchTopics
 from rebate_app.sources.gauges import read_fetchers
@@ -342,11 +342,11 @@ class TestDecisions:
     def test_a_backfill_after_one_of_a_clock_that_was_ahead(self) -> None:
         """It is another request, so it is read; the one before it is dropped where it stands."""
         fetcher, _ = fetcher_of(new_network("jd", 50, 1), ListSender())
-        first = asked_for(None, 600, "x", BEGIN, BEGIN + 7_200)
+        first = with_backfill(None, 600, "x", BEGIN, BEGIN + 7_200)
         fetcher.decide(first, 1, resumes=False)
         job = fetcher.run.jobs[0]
         job.scan = Scan(BACKFILL, job.rescans[BACKFILL].left)
-        second = asked_for(first, 5, "x", BEGIN + 7_200, BEGIN + 10_800)
+        second = with_backfill(first, 5, "x", BEGIN + 7_200, BEGIN + 10_800)
         fetcher.decide(second, 2, resumes=False)
         assert job.rescans[BACKFILL] == RescanState(second.request, [(BEGIN + 7_200, BEGIN + 10_800)])
         assert job.scan is None
@@ -358,7 +358,7 @@ class TestDecisions:
 
     def test_a_resumption_keeps_a_backfill_that_nobody_took(self) -> None:
         """The topic keeps one decision of an account."""
-        asked = asked_for(AccountDecision(paused=True, at=9), 7, "x", BEGIN, BEGIN + 7_200)
+        asked = with_backfill(AccountDecision(paused=True, at=9), 7, "x", BEGIN, BEGIN + 7_200)
         assert (asked.paused, asked.request) == (True, 10)
         resumed = decided(decided(asked, 8, "y", paused=True), 9, "z", paused=False)
         assert resumed == AccountDecision(False, 9, "z", BEGIN, BEGIN + 7_200, 10)

@@ -67,6 +67,7 @@ class Room:
         self.ready = True
         self.known = ""
         self.prompted: list[tuple[int, str]] = []
+        self.searched: list[tuple[int, str]] = []
         keys = parse_payee_keys("a:" + base64.b64encode(b"k" * 32).decode())
         cipher = PayeeCipher(keys, b"i" * 32)
         self._books = {
@@ -90,7 +91,7 @@ class Room:
         """Return nothing: nobody pays here."""
         return None
 
-    def prompt(self, partition: int, payout_no: str) -> bool:
-        """Note what is asked about."""
-        self.prompted.append((partition, payout_no))
+    def prompt(self, partition: int, payout_no: str, *, searches: bool = False) -> bool:
+        """Note what is prompted, and what is looked for."""
+        (self.searched if searches else self.prompted).append((partition, payout_no))
         return payout_no == self.known

@@ -227,7 +227,10 @@ class TestChannels:
         reply = await paying.world.ask("POST", path, worker=worker, headers=headers, body=body)
         assert (reply.status, reply.json) == (202, {"accepted": True})
         prompted = paying.rooms[0].prompted + paying.rooms[1].prompted
-        assert sorted(number for number, _ in prompted) == list(range(paying.world.stream.partitions))
+        every = list(range(paying.world.stream.partitions))
+        assert sorted(number for number, _ in prompted) == every
+        searched = paying.rooms[0].searched + paying.rooms[1].searched
+        assert sorted(number for number, _ in searched) == every, "nobody watches it"
         for strange in (b'{"payout_no": 5, "amount": "x"}', b"{"):
             signed = {"X-Rebate-Signature": service._signature(at, "POST", path, strange)}
             reply = await paying.world.ask(

@@ -12,7 +12,7 @@ from rebate_app.web.routes.peer_rpcs import PEER_RPCS
 WIRE = {
     "channels": ("", "states idle"),
     "log-ends": ("", "remembered"),
-    "payout-prompt": ("partition payout_no", "known"),
+    "payout-prompt": ("partition payout_no searches", "known"),
     "payout-summary": ("partition", "channels"),
     "balances": ("partition user_ids at", "balances"),
     "invitees": ("partition inviter after limit at", "items next visited"),

@@ -60,9 +60,10 @@ CHANNELS: Final = WorkerRpc("channels", ChannelsResponse, answer_channels)
 
 
 class PromptRequest(PartitionRequest, frozen=True):
-    """A service has called back about this number."""
+    """A service has called back about this number; `searches`: no partition watches it, look for it."""
 
     payout_no: str
+    searches: bool = False
 
 
 class PromptResponse(Struct, frozen=True):
@@ -74,7 +75,9 @@ class PromptResponse(Struct, frozen=True):
 def answer_prompt(context: RequestContext, local: Local, request: PromptRequest) -> PromptResponse:
     """Have the partition's executor ask about the number soon."""
     payouts = context.payouts
-    return PromptResponse(payouts is not None and payouts.prompt(local.partition, request.payout_no))
+    return PromptResponse(
+        payouts is not None and payouts.prompt(local.partition, request.payout_no, searches=request.searches)
+    )
 
 
 PROMPT: Final = PeerRpc("payout-prompt", ACCOUNTS, PromptRequest, PromptResponse, answer_prompt)
@@ -220,11 +223,18 @@ async def post_notification(context: RequestContext, request: HttpRequest) -> Ht
     if number is None:
         log.warning("a signed callback of channel %s names no payout", name)
     else:
-        wanted = [PromptRequest(partition, number) for partition in range(context.placement.partitions)]
-        answers = await call_all(PROMPT, context, wanted, request.request_id, PROMPT_SECONDS_MAX)
-        outcome = _outcome_of(answers)
+        outcome = await _prompted(context, request, number, searches=False)
+        if outcome != KNOWN_NUMBER:
+            await _prompted(context, request, number, searches=True)
     context.metrics.add(PAYOUT_CALLBACKS, (outcome,))
     return json_response({"accepted": True}, ACCEPTED)
+
+
+async def _prompted(context: RequestContext, request: HttpRequest, number: str, *, searches: bool) -> str:
+    """Have the owners of all partitions query the number if it is theirs; return the callback's outcome."""
+    partitions = range(context.placement.partitions)
+    wanted = [PromptRequest(partition, number, searches) for partition in partitions]
+    return _outcome_of(await call_all(PROMPT, context, wanted, request.request_id, PROMPT_SECONDS_MAX))
 
 
 def _outcome_of(answers: list[PromptResponse | None]) -> str:

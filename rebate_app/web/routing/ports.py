@@ -199,8 +199,8 @@ class PayoutRoom(Protocol):
         """Return the payouts by hand of a partition that may be paid for here now, else None."""
         ...
 
-    def prompt(self, partition: int, payout_no: str) -> bool:
-        """Ask about a payout soon; return whether the partition watches it."""
+    def prompt(self, partition: int, payout_no: str, *, searches: bool = False) -> bool:
+        """Query a payout soon; return whether the partition watches it; `searches`: look for ended ones."""
         ...
 
 
