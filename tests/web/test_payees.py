@@ -242,6 +242,7 @@ class TestChannels:
             room.known = "nobody-knows"
         reply = await paying.world.ask("POST", path, worker=worker, headers=headers, body=body)
         assert reply.status == 202
+        assert len(searched) == len(paying.rooms[0].searched + paying.rooms[1].searched), "it is watched"
         counted = paying.world.workers[worker].context.metrics.exposition().decode()
         for outcome, count in {"refused": 1, "unknown": 3, "known": 1}.items():
             assert f'rebate_payout_callbacks_total{{outcome="{outcome}"}} {count}.0' in counted
